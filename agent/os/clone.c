@@ -1,0 +1,135 @@
+/* The trampoline: one system call after which the child, alone on its empty stack, calls its entry
+ * and never returns. It has to be assembler, since compiled code could keep anything on the stack
+ * between the system call and the jump. */
+#include "agent/os/clone.h"
+
+#include <errno.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <stdint.h>
+
+#include "agent/os/rawcall.h"
+
+#ifndef CLONE_CLEAR_SIGHAND
+#define CLONE_CLEAR_SIGHAND 0x100000000ULL
+#endif
+
+enum { KERNEL_SIGSET_BYTES = 8 };
+
+/* The first version of the kernel's struct clone_args that has all we need (CLONE_ARGS_SIZE_VER0). */
+struct clone3_args {
+    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
+};
+
+#if defined(__x86_64__)
+
+/* clone3: a, b = arguments, size. clone: a, b, c = flags, stack, parent_tid. */
+__attribute__((noinline)) static long call_on_stack(long number, long a, long b, long c,
+                                                    const struct clone_request *request)
+{
+    register long r10 __asm__("r10") = 0;
+    register long r8 __asm__("r8") = 0;
+    register void (*entry)(void *) __asm__("r12") = request->entry;
+    register void *arg __asm__("r13") = request->arg;
+    long result;
+    __asm__ volatile("syscall\n\t"
+                     "test %%rax, %%rax\n\t"
+                     "jnz 1f\n\t"
+                     "xor %%ebp, %%ebp\n\t"
+                     "mov %[arg], %%rdi\n\t"
+                     "call *%[entry]\n\t"
+                     "ud2\n"
+                     "1:"
+                     : "=a"(result)
+                     : "0"(number), "D"(a), "S"(b), "d"(c), "r"(r10),
+                       "r"(r8), [entry] "r"(entry), [arg] "r"(arg)
+                     : "rcx", "r11", "memory", "cc");
+    return result;
+}
+
+#elif defined(__aarch64__)
+
+__attribute__((noinline)) static long call_on_stack(long number, long a, long b, long c,
+                                                    const struct clone_request *request)
+{
+    register long x8 __asm__("x8") = number;
+    register long x0 __asm__("x0") = a;
+    register long x1 __asm__("x1") = b;
+    register long x2 __asm__("x2") = c;
+    register long x3 __asm__("x3") = 0;
+    register long x4 __asm__("x4") = 0;
+    register void (*entry)(void *) __asm__("x19") = request->entry;
+    register void *arg __asm__("x20") = request->arg;
+    __asm__ volatile("svc #0\n\t"
+                     "cbnz x0, 1f\n\t"
+                     "mov x29, xzr\n\t"
+                     "mov x0, %[arg]\n\t"
+                     "blr %[entry]\n\t"
+                     "brk #0\n"
+                     "1:"
+                     : "+r"(x0)
+                     : "r"(x8), "r"(x1), "r"(x2), "r"(x3),
+                       "r"(x4), [entry] "r"(entry), [arg] "r"(arg)
+                     : "x30", "memory", "cc");
+    return x0;
+}
+
+#endif
+
+/* With CLONE_PARENT the kernel takes the exit signal of our own process. */
+static int exit_signal(const struct clone_request *request)
+{
+    return request->parent_waits ? 0 : SIGCHLD;
+}
+
+static uint64_t common_flags(const struct clone_request *request)
+{
+    return CLONE_VM | CLONE_PARENT_SETTID | (request->parent_waits ? CLONE_PARENT : 0);
+}
+
+static long clone_new(const struct clone_request *request, int *ret_pidfd)
+{
+    struct clone3_args args = {
+        .flags = common_flags(request) | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
+        .pidfd = (uintptr_t)ret_pidfd,
+        .parent_tid = (uintptr_t)request->pid_slot,
+        .exit_signal = (uint64_t)exit_signal(request),
+        .stack = (uintptr_t)request->stack,
+        .stack_size = request->stack_size,
+    };
+    *request->handlers_reset = true;
+    return call_on_stack(SYS_clone3, (long)&args, sizeof args, 0, request);
+}
+
+static long clone_legacy(const struct clone_request *request, int *ret_pidfd)
+{
+    long flags = (long)common_flags(request) | exit_signal(request);
+    *request->handlers_reset = false;
+    long pid = call_on_stack(SYS_clone, flags, (long)request->stack + (long)request->stack_size,
+                             (long)request->pid_slot, request);
+    if (pid > 0) {
+        /* Since the child may be gone and reaped already, this may fail. */
+        long pidfd = rawcall(SYS_pidfd_open, pid, 0, 0, 0);
+        *ret_pidfd = pidfd >= 0 ? (int)pidfd : -1;
+    }
+    return pid;
+}
+
+pid_t clone_child(const struct clone_request *request, int *ret_pidfd)
+{
+    uint64_t all = ~UINT64_C(0), before = 0;
+    long pid = -ENOSYS;
+    int pidfd = -1;
+
+    /* A handler of ours must not run on the child's stack, in memory that is still ours. */
+    rawcall(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&before, KERNEL_SIGSET_BYTES);
+    if (!request->legacy)
+        pid = clone_new(request, &pidfd);
+    if (pid == -ENOSYS || pid == -EPERM || pid == -EINVAL)
+        pid = clone_legacy(request, &pidfd);
+    rawcall(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, KERNEL_SIGSET_BYTES);
+
+    if (pid >= 0)
+        *ret_pidfd = pidfd;
+    return (pid_t)pid;
+}

@@ -1,0 +1,28 @@
+/* clone3(2) onto a stack of the child's own, with our memory shared and the caller never suspended.
+ *
+ * Where clone3 is missing (kernel before 5.3: ENOSYS), forbidden (a container's seccomp filter:
+ * EPERM) or does not know a flag (EINVAL), the older clone(2) is used, and pidfd_open(2) after it.
+ * All signals are blocked in the child until it unblocks them.
+ */
+#ifndef AGENT_CLONE_H
+#define AGENT_CLONE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct clone_request {
+    void (*entry)(void *arg); /* in the child; must not return; raw system calls only */
+    void *arg;
+    void *stack; /* lowest address; 16-byte aligned */
+    size_t stack_size;
+    pid_t *pid_slot;      /* the kernel writes the pid there before the child can run */
+    bool parent_waits;    /* CLONE_PARENT: the child becomes our sibling */
+    bool legacy;          /* go straight to clone(2) */
+    bool *handlers_reset; /* told to the child: its signal handlers are SIG_DFL already */
+};
+
+/* The pid, or -errno. *ret_pidfd (close-on-exec) is -1 where the kernel has no pidfds. */
+pid_t clone_child(const struct clone_request *request, int *ret_pidfd);
+
+#endif
