@@ -1,0 +1,94 @@
+#include "init/respawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "agent/base/log.h"
+#include "agent/os/rlimit.h"
+#include "agent/os/storewire.h"
+#include "protocol/cleanup.h"
+
+enum {
+    NOT_STARTED = 127,
+    ABOVE_INHERITED = 16, /* out of the way of 3-6 */
+    /* Few enough messages in flight that their descriptors stay below the smallest RLIMIT_NOFILE in
+     * use, 1,024: beyond it an unprivileged sender gets ETOOMANYREFS (unix(7)). */
+    SEND_BUFFER_BYTES = 24576,
+};
+
+static int make_socketpair(int *ret_ours, int *ret_agents, struct nsp_error *err)
+{
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        return nsp_fail_errno(err, NSP_E_SYSTEM, errno, "socketpair", NULL);
+    AUTO_FD int ours = ends[0];
+    AUTO_FD int agents = ends[1];
+    int size = SEND_BUFFER_BYTES;
+    if (fcntl(ours, F_SETFL, O_NONBLOCK) < 0 ||
+        setsockopt(ours, SOL_SOCKET, SO_SNDBUF, &size, sizeof size) < 0)
+        return nsp_fail_errno(err, NSP_E_SYSTEM, errno, "setsockopt", NULL);
+    *ret_ours = STEAL_FD(ours);
+    *ret_agents = STEAL_FD(agents);
+    return 0;
+}
+
+static void reset_signals(const sigset_t *mask)
+{
+    for (int number = 1; number < NSIG; number++)
+        signal(number, SIG_DFL); /* fails for KILL and STOP, and for libc's own */
+    sigprocmask(SIG_SETMASK, mask, NULL);
+}
+
+/* Descriptors go up first, since any of them may be in the place of another. */
+static int inherit(const int *fds)
+{
+    int moved[STOREWIRE_FD_COUNT];
+    for (int i = 0; i < STOREWIRE_FD_COUNT; i++) {
+        moved[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, ABOVE_INHERITED);
+        if (moved[i] < 0)
+            return -1;
+    }
+    for (int i = 0; i < STOREWIRE_FD_COUNT; i++)
+        if (dup2(moved[i], STOREWIRE_FD_SOCKET + i) < 0)
+            return -1;
+    return 0;
+}
+
+/* In the child. A session of its own keeps a terminal's signals from the agent: the supervisor tells
+ * it when to end. */
+__attribute__((noreturn)) static void become_agent(const struct respawn *respawn, int socket)
+{
+    const int fds[STOREWIRE_FD_COUNT] = {socket, respawn->wake_fd, respawn->claims_fd,
+                                         respawn->exits_fd};
+    const struct rlimit *nofile = rlimit_original_nofile();
+    int binary_fd = fcntl(respawn->binary_fd, F_DUPFD_CLOEXEC, ABOVE_INHERITED);
+
+    setsid();
+    if (binary_fd >= 0 && inherit(fds) == 0 && (!nofile || setrlimit(RLIMIT_NOFILE, nofile) == 0)) {
+        reset_signals(&respawn->signal_mask);
+        syscall(SYS_execveat, binary_fd, "", respawn->argv, environ, AT_EMPTY_PATH);
+    }
+    log_write(LOG_ERROR, "the agent cannot be executed", "errno=%s", nsp_errno_name(errno));
+    _exit(NOT_STARTED);
+}
+
+int respawn_start(const struct respawn *respawn, pid_t *ret_agent, int *ret_socket,
+                  struct nsp_error *err)
+{
+    AUTO_FD int ours = -1;
+    AUTO_FD int agents = -1;
+    if (make_socketpair(&ours, &agents, err) < 0)
+        return -1;
+    pid_t pid = fork();
+    if (pid < 0)
+        return nsp_fail_errno(err, NSP_E_EXHAUSTED, errno, "fork", NULL);
+    if (pid == 0)
+        become_agent(respawn, agents);
+    *ret_agent = pid;
+    *ret_socket = STEAL_FD(ours);
+    return 0;
+}

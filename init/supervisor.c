@@ -1,0 +1,513 @@
+/* One loop: poll, read signals, read the agent's messages, take what has exited, look at the clock.
+ * Whatever happens becomes an event; the table says the next state and the action. Actions never
+ * change the state and states are changed only in raise_event.
+ *
+ *                  READY              AGENT_DIED        TIMER               STOP
+ *   STARTING    -> RUNNING            BACKING_OFF       -                   ENDING_AGENT
+ *   RUNNING     -> -                  BACKING_OFF       -                   ENDING_AGENT
+ *   BACKING_OFF -> -                  BACKING_OFF       STARTING            TERMINATING
+ *   ENDING_AGENT-> -                  TERMINATING       TERMINATING         TERMINATING
+ *   TERMINATING -> -                  -                 KILLING             KILLING
+ *   KILLING     -> -                  -                 DONE                -
+ *
+ * TERMINATING and KILLING end with the last child (CHILDLESS). An agent that exits before it was
+ * ever READY has refused to start (AGENT_REFUSED): that ends a supervisor that is not PID 1.
+ *
+ * Nothing pending: poll has no timeout, and an idle supervisor never wakes. */
+#include "init/supervisor.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/reboot.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/base/clock.h"
+#include "agent/base/log.h"
+#include "agent/os/exitlog.h"
+#include "agent/os/storewire.h"
+#include "init/fdstore.h"
+#include "init/reaper.h"
+#include "init/respawn.h"
+#include "init/setup.h"
+#include "init/sweep.h"
+
+enum {
+    RESTART_STEP_MS = 50,
+    STEADY_MS = 10000, /* a life this long is no failure to start */
+    KILL_MS = 2000,    /* after which a process that KILL does not end is left alone */
+    STALL_MS = 100,    /* until the next try to record an exit */
+    MESSAGES_MAX = 256,
+};
+
+#define STATES(X)                                                                                  \
+    X(STARTING)                                                                                    \
+    X(RUNNING)                                                                                     \
+    X(BACKING_OFF)                                                                                 \
+    X(ENDING_AGENT)                                                                                \
+    X(TERMINATING)                                                                                 \
+    X(KILLING)                                                                                     \
+    X(DONE)
+
+enum state {
+#define STATE_ENUM(name) STATE_##name,
+    STATES(STATE_ENUM)
+#undef STATE_ENUM
+        STATE_COUNT
+};
+
+enum event {
+    EVENT_READY,
+    EVENT_AGENT_DIED,
+    EVENT_AGENT_REFUSED,
+    EVENT_TIMER,
+    EVENT_STOP,
+    EVENT_REAPED, /* children of a dead process may be ours now */
+    EVENT_CHILDLESS,
+    EVENT_COUNT
+};
+
+struct supervisor {
+    const struct supervisor_options *options;
+    enum state state;
+    uint64_t deadline_ns; /* of the state; 0: none */
+    bool pid1;
+    int signal_fd;
+    int exit_status;
+
+    struct exitlog *exits;
+    struct respawn respawn;
+    struct reaper reaper;
+    struct fdstore store;
+
+    pid_t agent;      /* 0: none */
+    int agent_socket; /* -1: none */
+    uint64_t born_ns; /* the present or last agent */
+    int agent_code;   /* exit code of the last one that refused to start */
+    bool ever_ready;
+    bool shutdown_due; /* the SHUTDOWN message has not been sent yet */
+    unsigned failures; /* short lives in a row */
+    bool exits_due;    /* somebody has exited */
+    bool stalled;      /* an exit waits for its place in the log */
+};
+
+static void raise_event(struct supervisor *self, enum event event);
+
+static void set_timer(struct supervisor *self, uint64_t delay_ms)
+{
+    self->deadline_ns = clock_now_ns() + delay_ms * CLOCK_NS_PER_MS;
+}
+
+/* Actions */
+
+static void close_agent_socket(struct supervisor *self)
+{
+    if (self->agent_socket >= 0)
+        close(self->agent_socket);
+    self->agent_socket = -1;
+    self->shutdown_due = false;
+    fdstore_list_stop(&self->store);
+}
+
+static void start_agent(struct supervisor *self)
+{
+    struct nsp_error err;
+    const uint64_t one = 1;
+    self->born_ns = clock_now_ns();
+    if (respawn_start(&self->respawn, &self->agent, &self->agent_socket, &err) < 0) {
+        /* Noticed by the loop as an agent that is not there. */
+        log_error(LOG_ERROR, "agent not started", &err);
+        return;
+    }
+    /* There may be exits that the last agent had not read. */
+    if (write(self->respawn.wake_fd, &one, sizeof one) < 0)
+        log_debug("wake", "errno=%d", errno);
+    log_info("agent started", "pid=%d stored=%u", (int)self->agent, self->store.count);
+}
+
+static uint64_t restart_delay(const struct supervisor *self)
+{
+    uint64_t delay_ms = RESTART_STEP_MS;
+    if (self->failures <= 2)
+        return 0;
+    for (unsigned i = 3; i < self->failures && delay_ms < self->options->restart_max_ms; i++)
+        delay_ms *= 2;
+    return delay_ms < self->options->restart_max_ms ? delay_ms : self->options->restart_max_ms;
+}
+
+static void back_off(struct supervisor *self)
+{
+    bool steady = clock_now_ns() - self->born_ns >= STEADY_MS * CLOCK_NS_PER_MS;
+    self->failures = steady ? 1 : self->failures + 1;
+    uint64_t delay_ms = restart_delay(self);
+    set_timer(self, delay_ms);
+    log_info("agent will be restarted", "delay_ms=%llu", (unsigned long long)delay_ms);
+}
+
+static void kill_agent(struct supervisor *self)
+{
+    if (self->agent > 0) {
+        log_info("agent killed", "pid=%d", (int)self->agent);
+        kill(self->agent, SIGKILL);
+    }
+}
+
+static void end_agent(struct supervisor *self)
+{
+    log_info("shutting down", NULL);
+    self->shutdown_due = true;
+    set_timer(self, self->options->agent_ms);
+}
+
+static void terminate(struct supervisor *self)
+{
+    sweep_signal(self->exits, SIGTERM);
+    set_timer(self, self->options->grace_ms);
+}
+
+static void terminate_all(struct supervisor *self)
+{
+    kill_agent(self);
+    terminate(self);
+}
+
+static void terminate_all_now(struct supervisor *self)
+{
+    terminate_all(self);
+    set_timer(self, 0);
+}
+
+static void refuse(struct supervisor *self)
+{
+    self->exit_status = self->agent_code;
+}
+
+static void kill_rest(struct supervisor *self)
+{
+    sweep_signal(self->exits, SIGKILL);
+}
+
+static void kill_all(struct supervisor *self)
+{
+    kill_rest(self);
+    set_timer(self, KILL_MS);
+}
+
+static void give_up(struct supervisor *self)
+{
+    (void)self;
+    log_warn("processes left that cannot be killed", NULL);
+}
+
+/* States */
+
+struct transition {
+    enum state next;
+    void (*action)(struct supervisor *self);
+};
+
+#define STAY(state)                                                                                \
+    {                                                                                              \
+        STATE_##state, NULL                                                                        \
+    }
+
+static const struct transition transitions[][EVENT_COUNT] = {
+    [STATE_STARTING] = {[EVENT_READY] = {STATE_RUNNING, NULL},
+                        [EVENT_AGENT_DIED] = {STATE_BACKING_OFF, back_off},
+                        [EVENT_AGENT_REFUSED] = {STATE_DONE, refuse},
+                        [EVENT_TIMER] = STAY(STARTING),
+                        [EVENT_STOP] = {STATE_ENDING_AGENT, end_agent},
+                        [EVENT_REAPED] = STAY(STARTING),
+                        [EVENT_CHILDLESS] = STAY(STARTING)},
+    [STATE_RUNNING] = {[EVENT_READY] = STAY(RUNNING),
+                       [EVENT_AGENT_DIED] = {STATE_BACKING_OFF, back_off},
+                       [EVENT_AGENT_REFUSED] = {STATE_BACKING_OFF, back_off},
+                       [EVENT_TIMER] = STAY(RUNNING),
+                       [EVENT_STOP] = {STATE_ENDING_AGENT, end_agent},
+                       [EVENT_REAPED] = STAY(RUNNING),
+                       [EVENT_CHILDLESS] = STAY(RUNNING)},
+    [STATE_BACKING_OFF] = {[EVENT_READY] = STAY(BACKING_OFF),
+                           [EVENT_AGENT_DIED] = {STATE_BACKING_OFF, back_off},
+                           [EVENT_AGENT_REFUSED] = STAY(BACKING_OFF),
+                           [EVENT_TIMER] = {STATE_STARTING, start_agent},
+                           [EVENT_STOP] = {STATE_TERMINATING, terminate},
+                           [EVENT_REAPED] = STAY(BACKING_OFF),
+                           [EVENT_CHILDLESS] = STAY(BACKING_OFF)},
+    [STATE_ENDING_AGENT] = {[EVENT_READY] = STAY(ENDING_AGENT),
+                            [EVENT_AGENT_DIED] = {STATE_TERMINATING, terminate},
+                            [EVENT_AGENT_REFUSED] = {STATE_TERMINATING, terminate},
+                            [EVENT_TIMER] = {STATE_TERMINATING, terminate_all},
+                            [EVENT_STOP] = {STATE_TERMINATING, terminate_all_now},
+                            [EVENT_REAPED] = STAY(ENDING_AGENT),
+                            [EVENT_CHILDLESS] = STAY(ENDING_AGENT)},
+    [STATE_TERMINATING] = {[EVENT_READY] = STAY(TERMINATING),
+                           [EVENT_AGENT_DIED] = STAY(TERMINATING),
+                           [EVENT_AGENT_REFUSED] = STAY(TERMINATING),
+                           [EVENT_TIMER] = {STATE_KILLING, kill_all},
+                           [EVENT_STOP] = {STATE_KILLING, kill_all},
+                           [EVENT_REAPED] = STAY(TERMINATING),
+                           [EVENT_CHILDLESS] = {STATE_DONE, NULL}},
+    [STATE_KILLING] = {[EVENT_READY] = STAY(KILLING),
+                       [EVENT_AGENT_DIED] = STAY(KILLING),
+                       [EVENT_AGENT_REFUSED] = STAY(KILLING),
+                       [EVENT_TIMER] = {STATE_DONE, give_up},
+                       [EVENT_STOP] = STAY(KILLING),
+                       [EVENT_REAPED] = {STATE_KILLING, kill_rest},
+                       [EVENT_CHILDLESS] = {STATE_DONE, NULL}},
+    [STATE_DONE] = {[EVENT_READY] = STAY(DONE),
+                    [EVENT_AGENT_DIED] = STAY(DONE),
+                    [EVENT_AGENT_REFUSED] = STAY(DONE),
+                    [EVENT_TIMER] = STAY(DONE),
+                    [EVENT_STOP] = STAY(DONE),
+                    [EVENT_REAPED] = STAY(DONE),
+                    [EVENT_CHILDLESS] = STAY(DONE)},
+};
+_Static_assert(sizeof transitions / sizeof transitions[0] == STATE_COUNT,
+               "every state has its row");
+
+static const char *const state_names[] = {
+#define STATE_NAME(name) [STATE_##name] = #name,
+    STATES(STATE_NAME)
+#undef STATE_NAME
+};
+
+static void raise_event(struct supervisor *self, enum event event)
+{
+    const struct transition *transition = &transitions[self->state][event];
+    if (self->state != transition->next) {
+        log_debug("supervisor state", "old=%s new=%s", state_names[self->state],
+                  state_names[transition->next]);
+        self->state = transition->next;
+        self->deadline_ns = 0;
+    }
+    if (transition->action)
+        transition->action(self);
+}
+
+/* Sources of events */
+
+static void handle_message(struct supervisor *self, const struct storewire_message *message,
+                           const int *fds)
+{
+    switch (message->op) {
+    case STOREWIRE_PUT:
+        for (uint32_t i = 0; i < message->count; i++)
+            if (fdstore_put(&self->store, message->keys[i], fds[i]) < 0)
+                log_warn("no such place in the store", "kind=%u slot=%u", message->keys[i].kind,
+                         message->keys[i].slot);
+        break;
+    case STOREWIRE_DROP:
+        for (uint32_t i = 0; i < message->count; i++)
+            fdstore_drop(&self->store, message->keys[i]);
+        break;
+    case STOREWIRE_LIST:
+        fdstore_list(&self->store);
+        break;
+    case STOREWIRE_READY:
+        self->ever_ready = true;
+        raise_event(self, EVENT_READY);
+        break;
+    case STOREWIRE_SHUTDOWN:
+        raise_event(self, EVENT_STOP);
+        break;
+    default: /* ours to send */
+        log_warn("unexpected message of the agent", "op=%u", message->op);
+        for (uint32_t i = 0; message->op == STOREWIRE_ITEM && i < message->count; i++)
+            close(fds[i]);
+        break;
+    }
+}
+
+/* An agent that lives but has closed its socket can neither be told anything nor keep anything. */
+static void lose_socket(struct supervisor *self)
+{
+    close_agent_socket(self);
+    if (self->agent > 0)
+        kill(self->agent, SIGKILL);
+}
+
+static void read_messages(struct supervisor *self, unsigned most)
+{
+    for (unsigned i = 0; i < most && self->agent_socket >= 0; i++) {
+        struct storewire_message message;
+        struct nsp_error err;
+        int fds[STOREWIRE_BATCH];
+        int result = storewire_receive(self->agent_socket, &message, fds, &err);
+        if (result > 0) {
+            handle_message(self, &message, fds);
+        } else if (result == 0) {
+            lose_socket(self);
+        } else if (err.sys_errno == EAGAIN) {
+            break;
+        } else {
+            log_error(LOG_WARN, "message of the agent is lost", &err);
+            if (err.code == NSP_E_SYSTEM)
+                lose_socket(self);
+        }
+    }
+}
+
+/* Waits for nothing: what does not fit now is sent when the socket is writable. */
+static void send_messages(struct supervisor *self)
+{
+    if (self->agent_socket >= 0 && self->shutdown_due) {
+        const struct storewire_message message = {.op = STOREWIRE_SHUTDOWN,
+                                                  .argument = self->options->agent_ms};
+        struct nsp_error err;
+        bool sent = storewire_send(self->agent_socket, &message, NULL, &err) == 0;
+        self->shutdown_due = !sent && err.sys_errno == EAGAIN;
+    }
+    if (self->agent_socket >= 0 && fdstore_list_send(&self->store, self->agent_socket) < 0)
+        fdstore_list_stop(&self->store);
+}
+
+static void agent_gone(struct supervisor *self, const siginfo_t *info)
+{
+    bool exited = info->si_code == CLD_EXITED;
+    log_info("agent ended", "pid=%d %s=%d", (int)self->agent, exited ? "code" : "signal",
+             info->si_status);
+    /* The dead agent sends no more, so this ends. Not with end of file, perhaps: a new process that
+     * hangs before its execve may still hold the socket. */
+    self->agent = 0;
+    read_messages(self, UINT32_MAX);
+    close_agent_socket(self);
+    if (exited && !self->ever_ready && !self->pid1) {
+        self->agent_code = info->si_status;
+        raise_event(self, EVENT_AGENT_REFUSED);
+    } else {
+        raise_event(self, EVENT_AGENT_DIED);
+    }
+}
+
+static void reap(struct supervisor *self)
+{
+    struct reaper_pass pass;
+    reaper_drain(&self->reaper, self->agent, &pass);
+    self->exits_due = pass.more;
+    if (pass.stalled && !self->stalled)
+        log_warn("no place for an exit: a slot was used again before its exit was read", NULL);
+    self->stalled = pass.stalled;
+    if (pass.agent_gone)
+        agent_gone(self, &pass.agent_exit);
+    if (pass.reaped > 0)
+        raise_event(self, EVENT_REAPED);
+    if (pass.childless)
+        raise_event(self, EVENT_CHILDLESS);
+}
+
+static void read_signals(struct supervisor *self)
+{
+    struct signalfd_siginfo infos[8];
+    ssize_t length;
+    while ((length = read(self->signal_fd, infos, sizeof infos)) > 0) {
+        for (size_t i = 0; i < (size_t)length / sizeof infos[0]; i++) {
+            if (infos[i].ssi_signo == SIGCHLD)
+                self->exits_due = true;
+            else
+                raise_event(self, EVENT_STOP);
+        }
+    }
+}
+
+static void check_clock(struct supervisor *self)
+{
+    bool no_agent = self->state == STATE_STARTING && self->agent == 0;
+    if (no_agent)
+        raise_event(self, EVENT_AGENT_DIED);
+    if (self->deadline_ns == 0 || clock_now_ns() < self->deadline_ns)
+        return;
+    self->deadline_ns = 0;
+    raise_event(self, EVENT_TIMER);
+}
+
+/* Rounded up, so that a wake-up is never too early. */
+static int poll_timeout(const struct supervisor *self)
+{
+    int64_t timeout_ms = self->stalled ? STALL_MS : -1;
+    if (self->exits_due || (self->state == STATE_STARTING && self->agent == 0))
+        return 0;
+    if (self->deadline_ns > 0) {
+        uint64_t now = clock_now_ns();
+        uint64_t left = self->deadline_ns > now ? self->deadline_ns - now : 0;
+        int64_t left_ms = (int64_t)((left + CLOCK_NS_PER_MS - 1) / CLOCK_NS_PER_MS);
+        if (timeout_ms < 0 || left_ms < timeout_ms)
+            timeout_ms = left_ms;
+    }
+    return (int)timeout_ms;
+}
+
+static void step(struct supervisor *self)
+{
+    short wanted = POLLIN;
+    if (self->shutdown_due || self->store.listing)
+        wanted |= POLLOUT;
+    struct pollfd fds[] = {{.fd = self->signal_fd, .events = POLLIN},
+                           {.fd = self->agent_socket, .events = wanted}};
+    if (poll(fds, 2, poll_timeout(self)) < 0 && errno != EINTR)
+        log_write(LOG_ERROR, "poll", "errno=%s", nsp_errno_name(errno));
+    if (fds[0].revents)
+        read_signals(self);
+    if (fds[1].revents)
+        read_messages(self, MESSAGES_MAX);
+    /* At the end the question is also who is left. */
+    if (self->exits_due || self->stalled || self->state >= STATE_TERMINATING)
+        reap(self);
+    check_clock(self);
+    send_messages(self);
+}
+
+static int prepare(struct supervisor *self, struct nsp_error *err)
+{
+    int claims_fd, exits_fd, wake_fd;
+    self->agent_socket = -1;
+    self->state = STATE_BACKING_OFF;
+    setup_process(self->pid1);
+    if (setup_signals(&self->signal_fd, &self->respawn.signal_mask, err) < 0 ||
+        setup_binary(self->options->binary_fd, &self->respawn.binary_fd, err) < 0 ||
+        setup_wake(&wake_fd, err) < 0 ||
+        setup_arguments(self->options->argc, self->options->argv, &self->respawn.argv, err) < 0 ||
+        exitlog_create(&self->exits, &claims_fd, &exits_fd, err) < 0)
+        return -1;
+    self->respawn.claims_fd = claims_fd;
+    self->respawn.exits_fd = exits_fd;
+    self->respawn.wake_fd = wake_fd;
+    self->reaper = (struct reaper){.log = self->exits, .wake_fd = wake_fd};
+    return 0;
+}
+
+/* All file systems that can be are on disk then; what is mounted is unmounted by the kernel's own
+ * rules, and a power-off cannot fail in a way that could be handled. */
+static void power_off(void)
+{
+    sync();
+    reboot(RB_POWER_OFF);
+}
+
+int supervisor_run(const struct supervisor_options *options)
+{
+    static struct supervisor supervisor; /* zero pages until they are used; too large for a stack */
+    struct supervisor *self = &supervisor;
+    struct nsp_error err;
+
+    self->options = options;
+    self->pid1 = getpid() == 1;
+    if (prepare(self, &err) < 0) {
+        log_error(LOG_ERROR, "supervisor not started", &err);
+        self->exit_status = 1;
+    } else {
+        set_timer(self, 0);
+        while (self->state != STATE_DONE)
+            step(self);
+        log_info("done", "exits=%llu orphans=%llu", (unsigned long long)self->reaper.recorded,
+                 (unsigned long long)self->reaper.untracked);
+    }
+    if (self->pid1)
+        power_off();
+    return self->exit_status;
+}
