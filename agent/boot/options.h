@@ -1,0 +1,32 @@
+/* The command line of nullspace-agent: the supervisor and the agent read the same. */
+#ifndef AGENT_OPTIONS_H
+#define AGENT_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/base/log.h"
+#include "protocol/error.h"
+
+enum { OPTIONS_LISTEN_MAX = 16 };
+
+struct options {
+    const char *listen[OPTIONS_LISTEN_MAX + 1]; /* NULL-terminated; as given, in order */
+    unsigned listen_count;
+    const char *token_file; /* NULL: none */
+    bool insecure_bind, any_cid;
+    const char *workspace;
+    enum log_level log_level;
+    uint64_t ring_budget;       /* bytes; 0: the default */
+    uint32_t shutdown_grace_ms; /* between TERM and KILL at the end */
+    bool help, version;         /* nothing else counts then */
+};
+
+/* Strings are borrowed from argv. INVALID_PARAMS says which option and why. is_pid1: the default of
+ * --listen is then vsock:1024; otherwise one is required. */
+int options_parse(int argc, char **argv, bool is_pid1, struct options *ret_options,
+                  struct nsp_error *err);
+
+extern const char options_usage[];
+
+#endif

@@ -1,0 +1,106 @@
+#include "agent/process/deadlines.h"
+
+#include <signal.h>
+
+#include "agent/base/clock.h"
+#include "agent/base/log.h"
+#include "agent/process/launch.h"
+#include "agent/process/processes.h"
+#include "agent/process/reader.h"
+#include "agent/process/signals.h"
+
+static uint64_t launch_deadline(const struct process *process)
+{
+    const struct table_record *record = process->record;
+    if (record->state != TABLE_STARTING || process->is_failed)
+        return 0;
+    return record->started_ns + NSP_LIMIT_SPAWN_TIME * CLOCK_NS_PER_MS;
+}
+
+static void earlier(uint64_t *next, uint64_t deadline)
+{
+    if (deadline != 0 && (*next == 0 || deadline < *next))
+        *next = deadline;
+}
+
+static uint64_t next_deadline(const struct process *process)
+{
+    const struct table_record *record = process->record;
+    uint64_t next = launch_deadline(process);
+    earlier(&next, record->timeout_at);
+    earlier(&next, record->kill_at);
+    earlier(&next, record->drain_at);
+    for (unsigned i = 0; i < NSP_LIMIT_READERS; i++)
+        if (record->holds[i].state == TABLE_HOLD_DEPARTED)
+            earlier(&next, record->holds[i].deadline_ns);
+    return next;
+}
+
+/* True when the deadline has passed; it is then cleared. */
+static bool take(uint64_t *deadline, uint64_t now)
+{
+    if (*deadline == 0 || *deadline > now)
+        return false;
+    *deadline = 0;
+    return true;
+}
+
+static void time_out(struct process *process, uint64_t now)
+{
+    process->record->timed_out = true;
+    struct nsp_error err = NSP_ERROR_INIT;
+    if (signals_kill(process, SIGTERM, SIGNALS_GROUP, process->record->grace_ms, &err) < 0) {
+        log_error(LOG_WARN, "could not end a process at its timeout", &err);
+        process->record->kill_at = now;
+    }
+}
+
+static void kill_now(struct process *process)
+{
+    unsigned sent;
+    struct nsp_error err = NSP_ERROR_INIT;
+    if (signals_send(process, SIGKILL, process->record->kill_scope, &sent, &err) < 0)
+        log_error(LOG_WARN, "could not kill a process", &err);
+}
+
+static void give_outputs_up(struct process *process)
+{
+    for (unsigned i = 0; i < process_output_count(process); i++) {
+        output_pump(&process->outputs[i]);
+        output_close(&process->outputs[i], true);
+    }
+}
+
+static void on_deadline(void *arg)
+{
+    struct process *process = arg;
+    struct table_record *record = process->record;
+    uint64_t now = clock_now_ns();
+    uint64_t launch = launch_deadline(process);
+    if (launch != 0 && launch <= now)
+        launch_expire(process);
+    if (take(&record->timeout_at, now))
+        time_out(process, now);
+    if (take(&record->kill_at, now))
+        kill_now(process);
+    if (take(&record->drain_at, now))
+        give_outputs_up(process);
+    reader_expire_holds(process, now);
+    deadlines_arm(process);
+}
+
+void deadlines_arm(struct process *process)
+{
+    uint64_t next = next_deadline(process);
+    struct nsp_error err = NSP_ERROR_INIT;
+    if (next == 0) {
+        if (process->timer)
+            timer_cancel(process->timer);
+        return;
+    }
+    uint64_t now = clock_now_ns();
+    if ((!process->timer && timer_new(processes_loop(process->set), on_deadline, process,
+                                      &process->timer, &err) < 0) ||
+        timer_set(process->timer, next > now ? next - now : 0, &err) < 0)
+        processes_fatal(process->set, "cannot set a deadline", &err);
+}

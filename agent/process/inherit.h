@@ -1,0 +1,24 @@
+/* What a new agent finds in the fd store, sorted by what it is for. */
+#ifndef AGENT_INHERIT_H
+#define AGENT_INHERIT_H
+
+#include "agent/process/store.h"
+#include "agent/process/table.h"
+
+/* A process's descriptors; -1: not there. */
+struct inherit_streams {
+    int input, outputs[TABLE_OUTPUTS], status;
+};
+
+struct inherit {
+    int single[STOREWIRE_LISTENER]; /* by kind; -1: not there */
+    struct inherit_streams streams[TABLE_SLOTS];
+};
+
+/* NULL without memory; free(3) it. Listeners are left out. */
+struct inherit *inherit_new(const struct store_item *items, unsigned count);
+
+/* Closes what nobody has taken (set to -1). */
+void inherit_close_streams(struct inherit_streams *streams);
+
+#endif

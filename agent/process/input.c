@@ -1,0 +1,184 @@
+#include "agent/process/input.h"
+
+#include "agent/base/log.h"
+#include "agent/process/processes.h"
+#include "protocol/limits.h"
+
+static void set_closed(struct input *input)
+{
+    struct process *process = input->process;
+    process->record->input = TABLE_INPUT_CLOSED;
+    io_close(input->io);
+    input->io = NULL;
+    input->fd = -1;
+    /* The process sees end of file only when the store's copy is closed too. */
+    store_drop_one(processes_store(process->set), STOREWIRE_STDIN, process->slot);
+}
+
+static void wait_for_room(struct input *input, bool wanted)
+{
+    struct nsp_error err = NSP_ERROR_INIT;
+    if (input->io && io_want(input->io, wanted ? IO_WRITE : 0, &err) < 0)
+        processes_fatal(input->process->set, "cannot watch standard input", &err);
+}
+
+static struct input_writer *first_pending(const struct input *input)
+{
+    for (struct input_writer *writer = input->writers; writer; writer = writer->next)
+        if (nsp_buf_length(&writer->queue) > 0 || writer->wants_end)
+            return writer;
+    return NULL;
+}
+
+/* Bytes that nobody will read count as taken, so that the writer is not kept waiting. */
+static void drop_all(struct input *input)
+{
+    struct input_writer *writer;
+    while ((writer = first_pending(input))) {
+        uint64_t length = nsp_buf_length(&writer->queue);
+        nsp_buf_consume(&writer->queue, length);
+        writer->wants_end = false;
+        if (length > 0)
+            writer->delivered(writer->arg, length);
+        if (writer->emptied)
+            writer->emptied(writer->arg);
+    }
+}
+
+static void reader_is_gone(struct input *input)
+{
+    set_closed(input);
+    drop_all(input);
+    process_notify(input->process, PROCESS_INPUT_CLOSED);
+}
+
+static void finish_writer(struct input *input, struct input_writer *writer)
+{
+    if (writer->wants_end) {
+        writer->wants_end = false;
+        if (input->io)
+            set_closed(input);
+    }
+    if (writer->emptied)
+        writer->emptied(writer->arg);
+}
+
+/* Serves the first writer that has something. Returns false when the pipe takes no more. */
+static bool pump_once(struct input *input, struct input_writer *writer)
+{
+    struct process *process = input->process;
+    uint64_t moved = 0;
+    enum stage_result result = STAGE_MOVED;
+    struct nsp_error err = NSP_ERROR_INIT;
+    if (nsp_buf_length(&writer->queue) > 0) {
+        if (stage_move_input(processes_input_stage(process->set), input->fd, process->slot,
+                             nsp_buf_bytes(&writer->queue), nsp_buf_length(&writer->queue),
+                             &process->record->input_offset, &result, &moved, &err) < 0) {
+            processes_fatal(process->set, "cannot move input", &err);
+            return false;
+        }
+        nsp_buf_consume(&writer->queue, moved);
+        if (moved > 0)
+            writer->delivered(writer->arg, moved);
+    }
+    if (result == STAGE_END) {
+        reader_is_gone(input);
+        return false;
+    }
+    if (result == STAGE_NOTHING)
+        return false;
+    if (nsp_buf_length(&writer->queue) == 0) {
+        nsp_buf_shrink(&writer->queue, 65536);
+        finish_writer(input, writer);
+    }
+    return true;
+}
+
+static void pump(struct input *input)
+{
+    if (input->is_pumping)
+        return;
+    input->is_pumping = true;
+    struct input_writer *writer;
+    while (input->io && (writer = first_pending(input)) && pump_once(input, writer))
+        ;
+    if (!input->io)
+        drop_all(input);
+    wait_for_room(input, first_pending(input) != NULL);
+    input->is_pumping = false;
+}
+
+static void on_writable(void *arg, unsigned ready)
+{
+    (void)ready;
+    pump(arg);
+}
+
+int input_open(struct input *input, int fd, struct nsp_error *err)
+{
+    if (io_new(processes_loop(input->process->set), fd, on_writable, input, &input->io, err) < 0)
+        return -1;
+    input->fd = fd;
+    return 0;
+}
+
+void input_done(struct input *input)
+{
+    if (input->io)
+        io_close(input->io);
+    input->io = NULL;
+    input->fd = -1;
+}
+
+bool input_is_open(const struct input *input)
+{
+    return input->io != NULL;
+}
+
+void input_writer_init(struct input_writer *writer, void (*delivered)(void *, uint64_t),
+                       void (*emptied)(void *), void *arg)
+{
+    *writer = (struct input_writer){.delivered = delivered, .emptied = emptied, .arg = arg};
+    nsp_buf_init(&writer->queue, NSP_LIMIT_STDIN_QUEUE);
+}
+
+static void link_writer(struct input *input, struct input_writer *writer)
+{
+    if (writer->is_linked)
+        return;
+    struct input_writer **place = &input->writers;
+    while (*place)
+        place = &(*place)->next;
+    *place = writer;
+    writer->next = NULL;
+    writer->is_linked = true;
+}
+
+int input_write(struct input *input, struct input_writer *writer, const void *bytes, size_t length,
+                struct nsp_error *err)
+{
+    if (nsp_buf_append(&writer->queue, bytes, length, err) < 0)
+        return -1;
+    link_writer(input, writer);
+    pump(input);
+    return 0;
+}
+
+void input_end(struct input *input, struct input_writer *writer)
+{
+    link_writer(input, writer);
+    writer->wants_end = true;
+    pump(input);
+}
+
+void input_writer_done(struct input *input, struct input_writer *writer)
+{
+    for (struct input_writer **place = &input->writers; *place; place = &(*place)->next) {
+        if (*place == writer) {
+            *place = writer->next;
+            break;
+        }
+    }
+    writer->is_linked = false;
+    nsp_buf_done(&writer->queue);
+}

@@ -1,0 +1,58 @@
+/* Standard input of a process: from writers' queues into the pipe, counted by absolute offset.
+ *
+ * A writer is one attached stream or one call. Its bytes wait in its own queue until the pipe takes
+ * them; only then do they count as delivered. A writer that goes away takes its undelivered bytes
+ * with it: it, or its successor, sends them again from the offset that the record tells. Writers
+ * with bytes are served in the order in which they came.
+ */
+#ifndef AGENT_INPUT_H
+#define AGENT_INPUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/loop/loop.h"
+#include "protocol/buf.h"
+#include "protocol/error.h"
+
+struct process;
+
+struct input_writer {
+    struct input_writer *next;
+    bool is_linked, wants_end;
+    struct nsp_buf queue;
+    /* length bytes were delivered, or dropped because nobody reads them any more. Must not end the
+     * writer. */
+    void (*delivered)(void *arg, uint64_t length);
+    /* The queue is empty and an asked-for end has been carried out. May be NULL; may end the
+     * writer. */
+    void (*emptied)(void *arg);
+    void *arg;
+};
+
+struct input {
+    struct process *process;
+    struct io *io; /* NULL once closed */
+    int fd;        /* -1 once closed */
+    bool is_pumping;
+    struct input_writer *writers; /* in the order of service */
+};
+
+/* Takes over the write end of the process's standard input. */
+int input_open(struct input *input, int fd, struct nsp_error *err);
+void input_done(struct input *input);
+
+void input_writer_init(struct input_writer *writer, void (*delivered)(void *, uint64_t),
+                       void (*emptied)(void *), void *arg);
+/* Queues bytes and delivers what the pipe takes now. EXHAUSTED beyond STDIN_QUEUE. */
+int input_write(struct input *input, struct input_writer *writer, const void *bytes, size_t length,
+                struct nsp_error *err);
+/* Closes standard input once the writer's bytes are delivered. */
+void input_end(struct input *input, struct input_writer *writer);
+/* Forgets the writer and its undelivered bytes. */
+void input_writer_done(struct input *input, struct input_writer *writer);
+
+bool input_is_open(const struct input *input);
+
+#endif

@@ -1,0 +1,155 @@
+#include "agent/process/recover.h"
+
+#include <errno.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "agent/base/log.h"
+#include "agent/process/deadlines.h"
+#include "agent/process/launch.h"
+#include "agent/process/reader.h"
+
+static int map_region(struct processes *set, unsigned slot, struct arena_region *ret_region,
+                      struct nsp_error *err)
+{
+    const struct table_record *record = &processes_table(set)->records[slot];
+    return arena_map(processes_arena(set), slot, record->outputs[0].ring.size_max, record->merged,
+                     ret_region, err);
+}
+
+static bool is_used(struct processes *set, unsigned slot)
+{
+    const struct table_record *record = &processes_table(set)->records[slot];
+    return slot < TABLE_SLOTS && record->state != TABLE_FREE && table_record_valid(record);
+}
+
+int recover_stages(struct processes *set, struct nsp_error *err)
+{
+    const struct stage *output = processes_output_stage(set);
+    const struct stage *input = processes_input_stage(set);
+    struct table_record *records = processes_table(set)->records;
+    unsigned slot = output->journal->slot, number = output->journal->output;
+    struct ring ring = {NULL, NULL};
+    if (output->journal->phase != TABLE_STAGE_EMPTY && number < TABLE_OUTPUTS &&
+        is_used(set, slot)) {
+        struct arena_region region;
+        if (map_region(set, slot, &region, err) < 0)
+            return -1;
+        ring = (struct ring){&records[slot].outputs[number].ring, region.rings[number]};
+    }
+    if (stage_recover_output(output, ring.data ? &ring : NULL, err) < 0)
+        return -1;
+    slot = input->journal->slot;
+    return stage_recover_input(input, is_used(set, slot) ? &records[slot].input_offset : NULL, err);
+}
+
+/* Bytes that the dead agent had put into the ring but not yet into the order. */
+static void complete_order(struct process *process)
+{
+    struct index index = {&process->record->order.count,
+                          (struct index_entry *)process->region.index};
+    for (unsigned output = 0; output < process_output_count(process); output++) {
+        uint64_t indexed = process->record->outputs[output].ring.tail;
+        uint64_t head = process->record->outputs[output].ring.head;
+        struct index_entry entry;
+        uint64_t kept = *index.count < INDEX_ENTRIES ? *index.count : INDEX_ENTRIES;
+        for (uint64_t n = *index.count - kept; index_get(&index, &n, &entry); n++)
+            if (entry.output == output && entry.offset + entry.length > indexed)
+                indexed = entry.offset + entry.length;
+        if (indexed < head)
+            index_append(&index, output, indexed, head - indexed);
+    }
+}
+
+static int attach_streams(struct process *process, struct inherit_streams *streams,
+                          struct nsp_error *err)
+{
+    for (unsigned i = 0; i < process_output_count(process); i++) {
+        struct table_output *state = &process->record->outputs[i];
+        process->outputs[i].ring = (struct ring){&state->ring, process->region.rings[i]};
+        arena_charge(processes_arena(process->set), output_touched(&process->outputs[i]));
+        if (state->is_open && streams->outputs[i] >= 0) {
+            if (output_open(&process->outputs[i], streams->outputs[i], err) < 0)
+                return -1;
+            streams->outputs[i] = -1;
+        } else {
+            state->is_open = false;
+        }
+    }
+    if (process->record->input != TABLE_INPUT_OPEN)
+        return 0;
+    if (streams->input < 0) {
+        process->record->input = TABLE_INPUT_CLOSED;
+        return 0;
+    }
+    if (input_open(&process->input, streams->input, err) < 0)
+        return -1;
+    streams->input = -1;
+    return 0;
+}
+
+/* A pid that is still claimed after its pidfd was opened cannot have been used again. */
+static void reopen_pidfd(struct process *process)
+{
+    const struct exitlog *exitlog = processes_exitlog(process->set);
+    pid_t pid = exitlog_claimed(exitlog, process->slot);
+    if (pid <= 0 || exitlog_generation(exitlog, process->slot) != process->record->generation)
+        return;
+    int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (pidfd >= 0 && exitlog_claimed(exitlog, process->slot) != pid) {
+        close(pidfd);
+        pidfd = -1;
+    }
+    process->pidfd = pidfd;
+}
+
+/* STARTING without a clone: the agent died before it. Nobody was told, a repeated start is new. */
+static bool was_never_cloned(struct process *process)
+{
+    const struct exitlog *exitlog = processes_exitlog(process->set);
+    if (process->record->state != TABLE_STARTING)
+        return false;
+    if (exitlog_generation(exitlog, process->slot) != process->record->generation)
+        return true;
+    return exitlog_claimed(exitlog, process->slot) == 0 &&
+           !exitlog_is_pending(exitlog, process->slot);
+}
+
+static int revive(struct process *process, struct inherit_streams *streams, struct nsp_error *err)
+{
+    if (map_region(process->set, process->slot, &process->region, err) < 0 ||
+        attach_streams(process, streams, err) < 0)
+        return -1;
+    if (streams->status >= 0 && process->record->state == TABLE_STARTING) {
+        if (launch_watch(process, streams->status, err) < 0)
+            return -1;
+        streams->status = -1;
+    }
+    complete_order(process);
+    reopen_pidfd(process);
+    reader_depart_all(process);
+    deadlines_arm(process);
+    return 0;
+}
+
+int recover_process(struct processes *set, unsigned slot, const struct inherit_streams *found,
+                    struct nsp_error *err)
+{
+    struct inherit_streams streams = *found;
+    struct process *process = NULL;
+    if (!is_used(set, slot)) {
+        log_warn("a process record cannot be used", "slot=%u", slot);
+        table_end(processes_table(set), slot);
+        inherit_close_streams(&streams);
+        return 0;
+    }
+    int result = processes_adopt(set, slot, &process, err);
+    if (result == 0)
+        result = revive(process, &streams, err);
+    inherit_close_streams(&streams);
+    if (result < 0)
+        return -1;
+    if (was_never_cloned(process))
+        processes_remove(set, process);
+    return 0;
+}

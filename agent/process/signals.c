@@ -1,0 +1,101 @@
+#include "agent/process/signals.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "agent/base/clock.h"
+#include "agent/os/proctree.h"
+#include "agent/process/deadlines.h"
+#include "agent/process/processes.h"
+
+static pid_t leader_pid(const struct process *process)
+{
+    pid_t claimed = exitlog_claimed(processes_exitlog(process->set), process->slot);
+    return claimed > 0 ? claimed : process->record->pid;
+}
+
+/* 1 sent, 0 nobody there, -1 failed. */
+static int outcome(int result, const char *call, const struct process *process,
+                   struct nsp_error *err)
+{
+    if (result == 0)
+        return 1;
+    if (errno == ESRCH)
+        return 0;
+    return nsp_fail_errno(err, errno == EPERM ? NSP_E_PERMISSION : NSP_E_SYSTEM, errno, call,
+                          process->record->id);
+}
+
+static int send_to_leader(const struct process *process, int signal_number, struct nsp_error *err)
+{
+    if (process_is_exited(process))
+        return 0;
+    if (process->pidfd >= 0)
+        return outcome((int)syscall(SYS_pidfd_send_signal, process->pidfd, signal_number, NULL, 0),
+                       "pidfd_send_signal", process, err);
+    return outcome(kill(leader_pid(process), signal_number), "kill", process, err);
+}
+
+/* True when the leader's number belongs to somebody else by now. */
+static bool is_reused(const struct process *process, pid_t pid)
+{
+    return process_is_exited(process) && kill(pid, 0) == 0;
+}
+
+static int send_to_group(const struct process *process, int signal_number, struct nsp_error *err)
+{
+    pid_t pid = leader_pid(process);
+    if (pid <= 1 || is_reused(process, pid))
+        return 0;
+    return outcome(kill(-pid, signal_number), "kill", process, err);
+}
+
+/* Found ones may start others meanwhile; KILL and STOP are repeated until nothing new is found. */
+static int send_to_tree(const struct process *process, int signal_number, unsigned *ret_sent,
+                        struct nsp_error *err)
+{
+    pid_t pid = leader_pid(process);
+    *ret_sent = 0;
+    if (pid <= 1 || is_reused(process, pid))
+        return 0;
+    return proctree_signal(pid, signal_number, ret_sent, err);
+}
+
+int signals_send(struct process *process, int signal_number, enum signals_scope scope,
+                 unsigned *ret_sent, struct nsp_error *err)
+{
+    unsigned sent = 0;
+    int result;
+    if (scope == SIGNALS_TREE) {
+        result = send_to_tree(process, signal_number, &sent, err);
+    } else {
+        result = scope == SIGNALS_GROUP ? send_to_group(process, signal_number, err)
+                                        : send_to_leader(process, signal_number, err);
+        sent = result > 0;
+    }
+    if (result < 0)
+        return -1;
+    *ret_sent = sent;
+    return 0;
+}
+
+int signals_kill(struct process *process, int signal_number, enum signals_scope scope,
+                 uint64_t grace_ms, struct nsp_error *err)
+{
+    unsigned sent;
+    if (signals_send(process, signal_number, scope, &sent, err) < 0)
+        return -1;
+    if (sent == 0 || signal_number == SIGKILL)
+        return 0;
+    uint64_t kill_at = clock_now_ns() + grace_ms * CLOCK_NS_PER_MS;
+    struct table_record *record = process->record;
+    if (record->kill_at == 0 || kill_at < record->kill_at) {
+        record->kill_scope = (uint8_t)scope;
+        TABLE_IN_ORDER();
+        record->kill_at = kill_at;
+    }
+    deadlines_arm(process);
+    return 0;
+}
