@@ -1,0 +1,328 @@
+#!/usr/bin/env python3
+"""Time limits, signals and the record of a process: PROTOCOL.md section 10."""
+
+import base64
+import hashlib
+import json
+import os
+import random
+import re
+import resource
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+
+from support import payload, proc, wire
+from support.agent import TOP, Agent, agent_program, launch, needs
+from support.expect import Discard, attached, fails, python, refused, script, started, zeros
+from support.tap import Failure, Skip, at_most, check, equal, eventually, main, number_from_environment, scaled, test
+from support.wire import (
+    CANCEL,
+    CREDIT,
+    DATA,
+    END,
+    GOAWAY,
+    HEADER,
+    INITIAL_CREDIT,
+    MORE,
+    NOTIFY,
+    NUMBER,
+    PING,
+    PREFACE,
+    REQUEST,
+    RESPONSE,
+    STDERR,
+    STDIN,
+    STDOUT,
+    TRUNCATED,
+    Connection,
+    Cut,
+    Lost,
+    RpcError,
+    Run,
+    TextConnection,
+    dial,
+    frame,
+    from_bytes,
+    to_json,
+)
+
+# Time limits, signals, kill
+
+
+@test()
+def a_time_limit_ends_with_term(case):
+    _, connection = started(case)
+    run = connection.run(["/bin/sleep", "100"], timeout_ms=200)
+    equal((run.signal, run.exit["timed_out"]), (signal.SIGTERM.value, True))
+    check(190 <= run.exit["wall_ms"] <= scaled(1500), f"{run.exit}")
+
+
+@test()
+def a_process_that_ignores_term_is_killed_after_the_grace(case):
+    _, connection = started(case)
+    run = connection.run(command="trap '' TERM; echo ready; while :; do sleep 0.05; done", timeout_ms=300, grace_ms=300)
+    equal((run.signal, run.exit["timed_out"]), (signal.SIGKILL.value, True))
+    check(590 <= run.exit["wall_ms"] <= scaled(2500), f"{run.exit}")
+
+
+@test()
+def a_time_limit_that_is_not_reached_changes_nothing(case):
+    _, connection = started(case)
+    run = connection.run(command="exit 3", timeout_ms=10000)
+    equal((run.code, bool(run.exit.get("timed_out"))), (3, False))
+
+
+@test()
+def a_process_that_handles_the_time_limit_has_its_own_code(case):
+    _, connection = started(case)
+    run = connection.run(command="trap 'exit 33' TERM; while :; do sleep 0.02; done", timeout_ms=200)
+    equal((run.code, run.exit["timed_out"]), (33, True))
+
+
+def family(connection, inner):
+    """A shell with one child; returns the stream, the id, and both pids."""
+    stream = connection.start(["/bin/sh", "-c", f"{inner} & echo $$ $!; wait"])
+    connection.until(lambda: stream.channels[STDOUT].bytes.count(b"\n") == 1, 5, "the pids")
+    leader, child = map(int, stream.channels[STDOUT].bytes.split())
+    process = stream.note("process.started")["id"]
+    eventually(lambda: proc.arguments(child)[:1] not in ([b"/bin/sh"], []), 5, "the child's execve")
+    return stream, process, leader, child
+
+
+def gone(pid):
+    eventually(lambda: not proc.is_running(pid), 5, f"{pid} ends")
+
+
+@test()
+def scope_leader_signals_the_leader_only(case):
+    agent, connection = started(case)
+    stream, process, leader, child = family(connection, "sleep 100")
+    equal(connection.call("process.signal", id=process, signal="KILL", scope="leader")["sent"], 1)
+    equal(stream.wait()["exit"]["signal"], 9)
+    gone(leader)
+    check(proc.is_running(child), "the child lives")
+    os.kill(child, signal.SIGKILL)
+    agent.expect_no_workload()
+
+
+@test()
+def scope_group_is_the_default_and_reaches_the_children(case):
+    agent, connection = started(case)
+    stream, process, leader, child = family(connection, "sleep 100")
+    check(connection.call("process.signal", id=process, signal="KILL")["sent"] >= 1, "sent")
+    stream.wait()
+    gone(leader)
+    gone(child)
+    agent.expect_no_workload()
+
+
+@test()
+def scope_tree_reaches_those_who_left_the_group(case):
+    agent, connection = started(case)
+    stream, process, leader, child = family(connection, "setsid sleep 100")
+    eventually(lambda: os.getpgid(child) == child, 5, "the child leads a group of its own")
+    check(connection.call("process.signal", id=process, signal="KILL", scope="tree")["sent"] >= 2, "sent")
+    stream.wait()
+    gone(leader)
+    gone(child)
+    agent.expect_no_workload()
+
+
+@test()
+def a_group_can_be_signalled_after_its_leader_has_exited(case):
+    agent, connection = started(case)
+    run = connection.run(command="sleep 100 & echo $!")
+    child = int(run.stdout)
+    check(proc.is_running(child), "the child lives")
+    sent = connection.call("process.signal", id=run.id, signal="KILL")["sent"]
+    equal(sent, 0, "an exited process gets nothing")
+    os.kill(child, signal.SIGKILL)
+    agent.expect_no_workload()
+
+
+@test()
+def signals_go_by_name_and_number(case):
+    _, connection = started(case)
+    stream = connection.start(["/bin/sh", "-c", "trap 'echo got' USR1; echo ready; while :; do sleep 0.01; done"])
+    connection.until(lambda: stream.channels[STDOUT].bytes == b"ready\n", 5, "ready")
+    process = stream.note("process.started")["id"]
+    for count, name in enumerate(("USR1", "SIGUSR1", signal.SIGUSR1.value), 1):
+        check(connection.call("process.signal", id=process, signal=name, scope="leader")["sent"] == 1, "sent")
+        connection.until(lambda: stream.channels[STDOUT].bytes.count(b"got") == count, 5, f"signal {name}")
+    for wrong in ("NOPE", 65, -1, "", True):
+        fails(lambda: connection.call("process.signal", id=process, signal=wrong), "INVALID_PARAMS")
+    fails(lambda: connection.call("process.signal", id=process, signal="TERM", scope="all"), "INVALID_PARAMS")
+    fails(lambda: connection.call("process.signal", id="nobody", signal="TERM"), "NOT_FOUND")
+    connection.call("process.kill", id=process, signal="KILL")
+    stream.wait()
+    equal(connection.call("process.signal", id=process, signal="TERM")["sent"], 0, "after the exit")
+
+
+@test()
+def kill_goes_from_term_to_kill_and_can_be_repeated(case):
+    agent, connection = started(case)
+    stream = connection.start(["/bin/sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"])
+    connection.until(lambda: stream.channels[STDOUT].bytes == b"ready\n", 5, "ready")
+    process = stream.note("process.started")["id"]
+    other = agent.connect()
+    both = [connection.request("process.kill", {"id": process, "grace_ms": 200})]
+    second = other.request("process.kill", {"id": process, "grace_ms": 200})
+    exits = [both[0].wait()["exit"], second.wait()["exit"], connection.call("process.kill", id=process)["exit"]]
+    equal([e["signal"] for e in exits], [9, 9, 9])
+    stream.wait()
+    polite = connection.start(["/bin/sh", "-c", "trap 'exit 7' TERM; echo ready; while :; do sleep 0.02; done"])
+    connection.until(lambda: polite.channels[STDOUT].bytes == b"ready\n", 5, "ready")
+    equal(connection.call("process.kill", id=polite.note("process.started")["id"])["exit"]["code"], 7)
+    polite.wait()
+
+
+@test()
+def kill_takes_the_signal_the_grace_and_the_scope(case):
+    agent, connection = started(case)
+    stream, process, leader, child = family(connection, "setsid sleep 100")
+    answer = connection.call("process.kill", id=process, signal="INT", grace_ms=100, scope="tree")
+    check(answer["exit"].get("signal") in (2, 9), f"{answer}")
+    gone(leader)
+    gone(child)
+    stream.wait()
+    agent.expect_no_workload()
+
+
+@test()
+def a_stopped_process_can_be_killed(case):
+    _, connection = started(case)
+    stream = connection.start(["/bin/sleep", "100"])
+    process = stream.wait_note("process.started")["id"]
+    connection.call("process.signal", id=process, signal="STOP")
+    equal(connection.call("process.kill", id=process, grace_ms=100)["exit"]["signal"] in (9, 15), True)
+    stream.wait()
+
+
+# The record
+
+
+@test()
+def wait_can_be_repeated(case):
+    agent, connection = started(case)
+    process = connection.call("process.start", command="sleep 0.3; exit 8")["id"]
+    others = [agent.connect() for _ in range(3)]
+    waiting = [c.request("process.wait", {"id": process}) for c in (connection, *others)]
+    for request in waiting:
+        equal(request.wait()["exit"]["code"], 8)
+    for _ in range(3):
+        equal(connection.call("process.wait", id=process)["exit"]["code"], 8)
+    fails(lambda: connection.call("process.wait", id="nobody"), "NOT_FOUND")
+
+
+@test()
+def a_process_is_forgotten_only_after_its_exit(case):
+    _, connection = started(case)
+    process = connection.call("process.start", argv=["/bin/sleep", "100"])["id"]
+    fails(lambda: connection.call("process.forget", id=process), "STATE", object=process)
+    connection.call("process.kill", id=process, signal="KILL")
+    equal(connection.call("process.forget", id=process), {})
+    for method in ("process.get", "process.wait", "process.forget", "process.attach"):
+        fails(lambda: connection.call(method, id=process), "NOT_FOUND", object=process)
+    equal(process in [r["id"] for r in connection.call("process.list")["processes"]], False)
+
+
+@test()
+def the_record_tells_what_runs(case):
+    _, connection = started(case)
+    before = time.time() * 1000
+    result = connection.call(
+        "process.start", argv=["/bin/sh", "-c", "printf abc; read x"], stdin="pipe", cwd="/", id="rec"
+    )
+    eventually(lambda: connection.call("process.get", id="rec")["stdout"]["end"] == 3, 5, "output")
+    record = connection.call("process.get", id="rec")
+    equal((record["id"], record["pid"], record["state"], record["cwd"]), ("rec", result["pid"], "running", "/"))
+    equal(record["argv"], ["/bin/sh", "-c", "printf abc; read x"])
+    equal(record["exit"], None)
+    check(before - 50 <= int(record["started_at_ms"]) <= time.time() * 1000 + 50, f"{record}")
+    equal(
+        {k: record["stdout"][k] for k in ("start", "end", "closed", "dropped")},
+        {"start": 0, "end": 3, "closed": False, "dropped": 0},
+    )
+    equal((record["stdin"]["offset"], record["stdin"]["closed"]), (0, False))
+    equal([r for r in connection.call("process.list")["processes"] if r["id"] == "rec"], [record])
+    connection.call("process.stdin", id="rec", data="x\n", close=True)
+    connection.call("process.wait", id="rec")
+    record = connection.call("process.get", id="rec")
+    equal((record["state"], record["exit"]["code"]), ("exited", 0))
+
+
+@test()
+def ids_are_chosen_checked_and_unique(case):
+    _, connection = started(case)
+    long = "x" * 64
+    for name in ("a", "A.b_c-9", long, "..", "-"):
+        equal(connection.run(["true"], id=name).id, name)
+        fails(lambda: connection.run(["true"], id=name), "ALREADY_EXISTS", object=name)
+    for wrong in ("", "a b", "a/b", "\u00fc", long + "x", 7, None):
+        fails(lambda: connection.run(["true"], id=wrong), "INVALID_PARAMS")
+    made = [connection.call("process.start", argv=["true"])["id"] for _ in range(20)]
+    equal(len(set(made)), 20)
+    connection.call("process.wait", id="a")
+    connection.call("process.forget", id="a")
+    equal(connection.run(["true"], id="a").id, "a", "free again")
+
+
+@test()
+def a_repeated_key_attaches_instead_of_starting(case):
+    _, connection = started(case)
+    log = case.path("log")
+    start = {"argv": ["/bin/sh", "-c", f"echo once >>{log}; echo output; read x; exit 3"], "key": "k1", "stdin": "pipe"}
+    first = connection.call("process.start", **start)
+    second = connection.call("process.start", **start)
+    equal((second["id"], second["pid"]), (first["id"], first["pid"]))
+    stream = connection.request("process.start", {**start, "attach": True})
+    equal(stream.wait_note("process.started")["pid"], first["pid"])
+    connection.call("process.stdin", id=first["id"], data="\n")
+    stream.wait()
+    equal((Run(stream).stdout, Run(stream).code), (b"output\n", 3))
+    again = connection.request("process.start", {**start, "attach": True})
+    again.wait()
+    equal((Run(again).stdout, Run(again).code), (b"output\n", 3), "after the exit, too")
+    equal(open(log, encoding="ascii").read(), "once\n")
+    other = connection.call("process.start", **{**start, "key": "k2"})
+    check(other["id"] != first["id"], "another key is another process")
+    connection.call("process.kill", id=other["id"], signal="KILL")
+
+
+@test()
+def processes_outlive_the_connection_that_started_them(case):
+    agent, connection = started(case)
+    stream = connection.start(["/bin/sh", "-c", "echo one; read x; echo two; exit 5"], stdin="pipe")
+    process = stream.wait_note("process.started")["id"]
+    connection.until(lambda: stream.channels[STDOUT].bytes == b"one\n", 5, "output")
+    connection.close()
+    other = agent.connect()
+    again = other.attach(process, stdin=True)
+    again.wait_note("process.started")
+    again.write(b"\n")
+    again.wait()
+    equal((Run(again).stdout, Run(again).code), (b"one\ntwo\n", 5))
+
+
+@test()
+def orphans_are_reaped(case):
+    agent, connection = started(case)
+    run = connection.run(command="i=0; while [ $i -lt 100 ]; do (sleep 0.$((i % 3)) & ) ; i=$((i+1)); done", merge=True)
+    equal(run.code, 0)
+    agent.expect_no_workload()
+
+
+@test()
+def a_program_that_replaces_itself_keeps_its_record(case):
+    _, connection = started(case)
+    run = connection.run(["/bin/sh", "-c", "exec /bin/sh -c 'echo $$; exit 4'"])
+    equal((int(run.stdout), run.code), (run.started["pid"], 4))
+
+
+if __name__ == "__main__":
+    main()

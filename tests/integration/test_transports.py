@@ -1,0 +1,219 @@
+#!/usr/bin/env python3
+"""Addresses to listen on, tokens, and what the agent tells about itself: PROTOCOL.md sections 5 and 11."""
+
+import base64
+import hashlib
+import json
+import os
+import random
+import re
+import resource
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+
+from support import payload, proc, wire
+from support.agent import TOP, Agent, agent_program, launch, needs
+from support.expect import Discard, attached, fails, python, refused, script, started, zeros
+from support.tap import Failure, Skip, at_most, check, equal, eventually, main, number_from_environment, scaled, test
+from support.wire import (
+    CANCEL,
+    CREDIT,
+    DATA,
+    END,
+    GOAWAY,
+    HEADER,
+    INITIAL_CREDIT,
+    MORE,
+    NOTIFY,
+    NUMBER,
+    PING,
+    PREFACE,
+    REQUEST,
+    RESPONSE,
+    STDERR,
+    STDIN,
+    STDOUT,
+    TRUNCATED,
+    Connection,
+    Cut,
+    Lost,
+    RpcError,
+    Run,
+    TextConnection,
+    dial,
+    frame,
+    from_bytes,
+    to_json,
+)
+
+# Transports
+
+
+def free_port():
+    with socket.socket() as link:
+        link.bind(("127.0.0.1", 0))
+        return link.getsockname()[1]
+
+
+def tcp_agent(case, token="secret token 1"):
+    port = free_port()
+    path = case.path("token")
+    if token is not None:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
+            file.write(token + "\n")
+    agent = Agent(case, listen=[f"tcp:127.0.0.1:{port}"], arguments=["--token-file", path])
+    return agent, f"tcp:127.0.0.1:{port}", path
+
+
+@test()
+def tcp_needs_the_token(case):
+    agent, address, _ = tcp_agent(case)
+    for wrong in (None, "", "secret token", "secret token 12", "Secret token 1"):
+        began = time.monotonic()
+        with Connection(address, hello=False) as connection:
+            params = {} if wrong is None else {"token": wrong}
+            fails(lambda: connection.call("hello", **params), "UNAUTHENTICATED")
+            connection.wait_lost()
+        check(time.monotonic() - began >= 0.05, "the end comes after a delay")
+    with Connection(address, token="secret token 1") as connection:
+        equal(connection.run(["/bin/echo", "over tcp"]).stdout, b"over tcp\n")
+    agent.connect().ping()
+
+
+@test()
+def tcp_serves_nothing_before_the_token(case):
+    _, address, _ = tcp_agent(case)
+    with Connection(address, hello=False) as connection:
+        fails(lambda: connection.call("process.start", argv=["true"]), "HELLO_REQUIRED")
+    with TextConnection(address) as connection:
+        error = connection.answer(connection.send("process.list"))["error"]
+        check(error["data"]["name"] in ("HELLO_REQUIRED", "UNAUTHENTICATED"), f"{error}")
+    with TextConnection(address) as connection:
+        equal(connection.call("hello", token="secret token 1")["protocol"], "1.0")
+        equal(connection.call("ping"), {})
+
+
+@test()
+def a_token_is_made_when_there_is_none(case):
+    _, address, path = tcp_agent(case, token=None)
+    equal(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+    with open(path, encoding="ascii") as file:
+        token = file.read().strip()
+    check(len(token) >= 16, f"{len(token)} characters")
+    Connection(address, token=token).close()
+
+
+def refused(case, *arguments):
+    """The program ends by itself, quickly, with a message; returns it."""
+    began = time.monotonic()
+    process = launch(case, [agent_program(), *arguments], stdin=-3, stdout=-1, stderr=-1, cwd=case.directory)
+    out, err = process.communicate(timeout=scaled(5))
+    at_most(time.monotonic() - began, scaled(2), "seconds")
+    check(process.returncode not in (0, None) and process.returncode > 0, f"status {process.returncode}")
+    check(err.strip(), "it says why")
+    return process.returncode, err.decode()
+
+
+@test()
+def tcp_on_other_than_loopback_is_refused_at_the_start(case):
+    for address in ("0.0.0.0", "[::]", "192.0.2.1"):
+        status, _ = refused(case, "--listen", f"tcp:{address}:{free_port()}", "--token-file", case.path("token"))
+        equal(status, 2)
+
+
+@test()
+def a_unix_socket_is_private_and_replaces_a_stale_one(case):
+    path = case.path("agent.sock")
+    stale = socket.socket(socket.AF_UNIX)
+    stale.bind(path)
+    stale.close()
+    agent = Agent(case)
+    equal(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+    agent.connect().ping()
+
+
+@test()
+def a_file_that_is_no_socket_is_not_replaced(case):
+    path = case.path("file")
+    with open(path, "w", encoding="ascii") as file:
+        file.write("precious")
+    refused(case, "--listen", f"unix:{path}")
+    equal(open(path, encoding="ascii").read(), "precious")
+
+
+@test()
+def several_addresses_serve_the_same_processes(case):
+    agent = Agent(case, listen=[f"unix:{case.path('other.sock')}"])
+    run = agent.connect().run(["/bin/echo", "shared"])
+    with Connection(f"unix:{case.path('other.sock')}") as other:
+        stream = other.attach(run.id)
+        stream.wait()
+        equal(Run(stream).stdout, b"shared\n")
+
+
+# About the agent
+
+
+DOCUMENTED = (
+    "hello ping info stats log.tail rpc.discover cancel process.start process.attach process.wait process.get"
+    " process.list process.stdin process.close_stdin process.signal process.kill process.forget"
+).split()
+
+
+@test()
+def discover_describes_every_method(case):
+    document = Agent(case).connect().call("rpc.discover")
+    check(re.fullmatch(r"1\.\d+\.\d+", document["openrpc"]), f"openrpc: {document['openrpc']}")
+    check(document["info"]["title"] and document["info"]["version"], f"{document['info']}")
+    methods = {m["name"]: m for m in document["methods"]}
+    equal(len(methods), len(document["methods"]), "each name once")
+    check(set(DOCUMENTED) <= set(methods), f"missing: {set(DOCUMENTED) - set(methods)}")
+    for name, method in methods.items():
+        check(isinstance(method["params"], list), f"{name}: params")
+        for param in method["params"]:
+            check(param["name"] and isinstance(param["schema"], dict), f"{name}: {param}")
+        check(method["result"]["name"] and isinstance(method["result"]["schema"], dict), f"{name}: result")
+    fields = {p["name"] for p in methods["process.start"]["params"]}
+    check({"argv", "command", "cwd", "env", "stdin", "merge", "timeout_ms", "key"} <= fields, f"{fields}")
+
+
+@test()
+def info_stats_and_the_log_are_served(case):
+    agent = Agent(case, arguments=["--log-level", "info"])
+    connection = agent.connect()
+    info = connection.call("info")
+    check(agent.pid in flat(info) and agent.supervisor in flat(info), f"pids: {info}")
+    check(connection.hello["boot_id"] in flat(info), f"boot id: {info}")
+    stats = connection.call("stats")
+    check(all(isinstance(v, (int, dict, str, list)) for v in stats.values()), f"{stats}")
+    lines = connection.call("log.tail", lines=5)
+    check(isinstance(lines, dict), f"{lines}")
+    fails(lambda: connection.call("log.tail", lines=-1), "INVALID_PARAMS")
+
+
+def flat(value):
+    """All values of nested objects and lists."""
+    if isinstance(value, dict):
+        return [leaf for item in value.values() for leaf in flat(item)]
+    if isinstance(value, list):
+        return [leaf for item in value for leaf in flat(item)]
+    return [value]
+
+
+@test()
+def variables_never_appear_in_the_log(case):
+    agent = Agent(case, arguments=["--log-level", "debug"])
+    connection = agent.connect()
+    connection.run(["/bin/true"], env={"PASSWORD": "hunter2-in-the-environment"})
+    connection.run(["/bin/cat"], input=b"hunter2-in-the-input")
+    check("hunter2" not in agent.log(), "secrets in the log")
+    check("hunter2" not in json.dumps(connection.call("log.tail", lines=1000)), "secrets in log.tail")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,366 @@
+/* A supervisor in a process of its own, whose agent is this program again: scripted_agent.h. */
+#include "init/supervisor.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/base/clock.h"
+#include "agent/base/log.h"
+#include "tests/support/scripted_agent.h"
+#include "tests/support/unit.h"
+
+enum { PATIENCE_MS = 20000 };
+
+static char path[64]; /* of the report */
+static struct scripted_report *report;
+static pid_t supervisor;
+
+static void make_report(void)
+{
+    snprintf(path, sizeof path, "/tmp/test_supervisor.%d", (int)getpid());
+    unlink(path);
+    report = scripted_agent_report(path);
+    ck_assert_ptr_nonnull(report);
+}
+
+static void remove_report(void)
+{
+    unlink(path);
+}
+
+static void start_with(const char *script, int number, struct supervisor_options options)
+{
+    char text[16];
+    snprintf(text, sizeof text, "%d", number);
+    char *const argv[] = {(char *)script, path, text};
+    options.argc = 3;
+    options.argv = argv;
+    options.binary_fd = -1;
+    supervisor = fork();
+    ck_assert_int_ge(supervisor, 0);
+    if (supervisor == 0) {
+        log_init("supervisor", LOG_ERROR);
+        setpgid(0, 0);
+        _exit(supervisor_run(&options));
+    }
+}
+
+static void start(const char *script, int number)
+{
+    start_with(
+        script, number,
+        (struct supervisor_options){.agent_ms = 2000, .grace_ms = 300, .restart_max_ms = 80});
+}
+
+static void await_ready(void)
+{
+    for (int i = 0; i < PATIENCE_MS && !report->ready; i++)
+        usleep(1000);
+    ck_assert_msg(report->ready, "not ready after %u starts; %s", report->starts, report->wrong);
+}
+
+/* Exit status of the supervisor. */
+static int await_end(void)
+{
+    siginfo_t info = {0};
+    for (int i = 0; i < PATIENCE_MS && info.si_pid == 0; i++) {
+        ck_assert_int_eq(waitid(P_PID, (id_t)supervisor, &info, WEXITED | WNOHANG), 0);
+        if (info.si_pid == 0)
+            usleep(1000);
+    }
+    if (info.si_pid == 0)
+        kill(supervisor, SIGKILL);
+    ck_assert_int_eq(info.si_pid, supervisor);
+    ck_assert_int_eq(info.si_code, CLD_EXITED);
+    ck_assert_str_eq(report->wrong, "");
+    return info.si_status;
+}
+
+static void stop_in_order(void)
+{
+    await_ready();
+    kill(supervisor, SIGTERM);
+    ck_assert_int_eq(await_end(), 0);
+    ck_assert_uint_eq(report->shutdowns, 1);
+}
+
+static bool exists(pid_t pid)
+{
+    return kill(pid, 0) == 0 || errno != ESRCH;
+}
+
+static unsigned open_fds(pid_t pid)
+{
+    char directory[64];
+    unsigned count = 0;
+    snprintf(directory, sizeof directory, "/proc/%d/fd", (int)pid);
+    DIR *fds = opendir(directory);
+    ck_assert_ptr_nonnull(fds);
+    while (readdir(fds))
+        count++;
+    closedir(fds);
+    return count;
+}
+
+static long wake_ups(pid_t pid)
+{
+    char name[64], line[256];
+    long count = -1;
+    snprintf(name, sizeof name, "/proc/%d/status", (int)pid);
+    FILE *status = fopen(name, "r");
+    ck_assert_ptr_nonnull(status);
+    while (count < 0 && fgets(line, sizeof line, status))
+        sscanf(line, "voluntary_ctxt_switches: %ld", &count);
+    fclose(status);
+    return count;
+}
+
+START_TEST(it_starts_the_agent_and_stops_it_in_order)
+{
+    start("obey", 0);
+    stop_in_order();
+    ck_assert_uint_eq(report->starts, 1);
+    ck_assert_uint_eq(report->shutdown_ms, 2000);
+    ck_assert(!exists(report->agents[0]));
+}
+END_TEST
+
+START_TEST(the_agent_inherits_just_what_it_should)
+{
+    struct rlimit files = {512, 0}, before;
+    getrlimit(RLIMIT_NOFILE, &before);
+    files.rlim_max = before.rlim_max;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &files), 0);
+    for (int fd = 20; fd < 30; fd++)
+        dup2(1, fd);
+    start("inspect", 0);
+    stop_in_order();
+}
+END_TEST
+
+START_TEST(an_idle_supervisor_does_not_wake)
+{
+    start("obey", 0);
+    await_ready();
+    usleep(100000);
+    long before = wake_ups(supervisor);
+    usleep(500000);
+    ck_assert_int_eq(wake_ups(supervisor), before);
+    stop_in_order();
+}
+END_TEST
+
+START_TEST(an_agent_that_refuses_to_start_ends_the_supervisor_with_its_status)
+{
+    start("refuse", 64);
+    ck_assert_int_eq(await_end(), 64);
+    ck_assert_uint_eq(report->starts, 1);
+}
+END_TEST
+
+START_TEST(an_agent_that_dies_is_restarted_at_once_and_then_more_slowly)
+{
+    start("die", 6);
+    await_ready();
+    ck_assert_uint_eq(report->starts, 7);
+    uint64_t pauses[6];
+    for (int i = 0; i < 6; i++)
+        pauses[i] = (report->started_ns[i + 1] - report->started_ns[i]) / CLOCK_NS_PER_MS;
+    ck_assert_uint_lt(pauses[0], 40);
+    ck_assert_uint_lt(pauses[1], 40);
+    ck_assert_uint_ge(pauses[2], 50);
+    for (int i = 3; i < 6; i++) {
+        ck_assert_uint_ge(pauses[i], 80); /* restart_max_ms, or 100 without it */
+        ck_assert_uint_lt(pauses[i], 400);
+    }
+    stop_in_order();
+}
+END_TEST
+
+START_TEST(a_crash_before_it_was_ready_is_restarted_too)
+{
+    start("die-early", 3);
+    await_ready();
+    ck_assert_uint_eq(report->starts, 4);
+    stop_in_order();
+}
+END_TEST
+
+START_TEST(restarts_leak_neither_descriptors_nor_zombies)
+{
+    start("die", 40);
+    for (int i = 0; i < PATIENCE_MS && report->starts < 5; i++)
+        usleep(1000);
+    await_ready();
+    ck_assert_uint_eq(report->starts, 41);
+    unsigned settled = open_fds(supervisor);
+    ck_assert_uint_le(settled, 20);
+    for (unsigned i = 0; i < 40; i++)
+        ck_assert(!exists(report->agents[i]));
+    stop_in_order();
+}
+END_TEST
+
+START_TEST(an_agent_that_closes_its_socket_is_killed_and_restarted)
+{
+    start("close", 1);
+    await_ready();
+    ck_assert_uint_eq(report->starts, 2);
+    ck_assert(!exists(report->agents[0]));
+    stop_in_order();
+}
+END_TEST
+
+START_TEST(the_next_agent_gets_all_that_was_put_and_not_dropped)
+{
+    start("store", 0);
+    await_ready();
+    ck_assert_uint_eq(report->starts, 2);
+    ck_assert_uint_ge(open_fds(supervisor), SCRIPTED_STORED + 2);
+    stop_in_order();
+}
+END_TEST
+
+START_TEST(exits_while_there_is_no_agent_are_told_to_the_next)
+{
+    start("exits", 0);
+    stop_in_order();
+    ck_assert_uint_eq(report->starts, 2);
+}
+END_TEST
+
+START_TEST(the_agent_can_ask_for_the_end)
+{
+    start("ask", 0);
+    ck_assert_int_eq(await_end(), 0);
+    ck_assert_uint_eq(report->shutdowns, 1);
+}
+END_TEST
+
+START_TEST(the_workload_is_terminated_after_the_agent_and_killed_after_the_grace)
+{
+    start("workload", 0);
+    await_ready();
+    uint64_t asked = clock_now_ns();
+    stop_in_order();
+    uint64_t took_ms = (clock_now_ns() - asked) / CLOCK_NS_PER_MS;
+    ck_assert_uint_ge(report->terminated_ns, report->agent_ended_ns);
+    ck_assert_uint_ge(took_ms, 300);
+    for (unsigned i = 0; i < report->children; i++)
+        ck_assert_msg(!exists(report->child_pids[i]), "child %u is alive", i);
+}
+END_TEST
+
+START_TEST(a_stopped_process_gets_its_term_too)
+{
+    start("workload", 0);
+    await_ready();
+    for (unsigned i = 0; i < report->children; i++)
+        kill(report->child_pids[i], SIGSTOP);
+    stop_in_order();
+    ck_assert_uint_gt(report->terminated_ns, 0);
+}
+END_TEST
+
+START_TEST(a_second_signal_shortens_the_grace)
+{
+    start_with(
+        "workload", 0,
+        (struct supervisor_options){.agent_ms = 2000, .grace_ms = 60000, .restart_max_ms = 80});
+    await_ready();
+    kill(supervisor, SIGINT);
+    for (int i = 0; i < PATIENCE_MS && report->terminated_ns == 0; i++)
+        usleep(1000);
+    kill(supervisor, SIGTERM);
+    ck_assert_int_eq(await_end(), 0);
+    for (unsigned i = 0; i < report->children; i++)
+        ck_assert(!exists(report->child_pids[i]));
+}
+END_TEST
+
+START_TEST(an_agent_that_does_not_end_is_killed_at_its_deadline)
+{
+    start_with("hang", 0,
+               (struct supervisor_options){.agent_ms = 200, .grace_ms = 300, .restart_max_ms = 80});
+    await_ready();
+    uint64_t asked = clock_now_ns();
+    kill(supervisor, SIGTERM);
+    ck_assert_int_eq(await_end(), 0);
+    ck_assert_uint_ge((clock_now_ns() - asked) / CLOCK_NS_PER_MS, 200);
+    ck_assert(!exists(report->agents[0]));
+}
+END_TEST
+
+START_TEST(a_stop_while_no_agent_runs_ends_at_once)
+{
+    start_with(
+        "die", 60,
+        (struct supervisor_options){.agent_ms = 2000, .grace_ms = 300, .restart_max_ms = 60000});
+    for (int i = 0; i < PATIENCE_MS && report->starts < 8; i++)
+        usleep(1000);
+    usleep(50000); /* in the pause of seconds before the next */
+    kill(supervisor, SIGTERM);
+    ck_assert_int_eq(await_end(), 0);
+}
+END_TEST
+
+START_TEST(a_binary_that_cannot_be_executed_is_told_by_the_status)
+{
+    static char name[] = "/tmp/test_supervisor.XXXXXX";
+    int fd = mkstemp(name);
+    supervisor = fork();
+    if (supervisor == 0) {
+        log_init("supervisor", LOG_ERROR);
+        if (!freopen("/dev/null", "w", stderr))
+            _exit(1);
+        _exit(supervisor_run(&(struct supervisor_options){.binary_fd = fd}));
+    }
+    ck_assert_int_eq(await_end(), 127);
+    close(fd);
+    unlink(name);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+    Suite *all = suite_create("supervisor");
+    TCase *life = tcase_create("life of an agent");
+    TCase *end = tcase_create("end");
+    tcase_add_checked_fixture(life, make_report, remove_report);
+    tcase_add_checked_fixture(end, make_report, remove_report);
+    tcase_set_timeout(life, 60);
+    tcase_set_timeout(end, 60);
+    tcase_add_test(life, it_starts_the_agent_and_stops_it_in_order);
+    tcase_add_test(life, the_agent_inherits_just_what_it_should);
+    tcase_add_test(life, an_idle_supervisor_does_not_wake);
+    tcase_add_test(life, an_agent_that_refuses_to_start_ends_the_supervisor_with_its_status);
+    tcase_add_test(life, an_agent_that_dies_is_restarted_at_once_and_then_more_slowly);
+    tcase_add_test(life, a_crash_before_it_was_ready_is_restarted_too);
+    tcase_add_test(life, restarts_leak_neither_descriptors_nor_zombies);
+    tcase_add_test(life, an_agent_that_closes_its_socket_is_killed_and_restarted);
+    tcase_add_test(life, the_next_agent_gets_all_that_was_put_and_not_dropped);
+    tcase_add_test(life, exits_while_there_is_no_agent_are_told_to_the_next);
+    tcase_add_test(life, a_binary_that_cannot_be_executed_is_told_by_the_status);
+    tcase_add_test(end, the_agent_can_ask_for_the_end);
+    tcase_add_test(end, the_workload_is_terminated_after_the_agent_and_killed_after_the_grace);
+    tcase_add_test(end, a_stopped_process_gets_its_term_too);
+    tcase_add_test(end, a_second_signal_shortens_the_grace);
+    tcase_add_test(end, an_agent_that_does_not_end_is_killed_at_its_deadline);
+    tcase_add_test(end, a_stop_while_no_agent_runs_ends_at_once);
+    suite_add_tcase(all, life);
+    suite_add_tcase(all, end);
+    return all;
+}
+
+int main(int argc, char **argv)
+{
+    scripted_agent_main(argc, argv);
+    return unit_main(suite());
+}
