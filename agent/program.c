@@ -177,10 +177,9 @@ static int listen_on(struct program *program, const struct items *items, unsigne
         .any_cid = options->any_cid,
         .token = program->token.length > 0 ? &program->token : NULL,
     };
-    struct address address;
     struct listener *listener;
-    if (address_parse(options->listen[number], &address, err) < 0 ||
-        listener_open(&address, &listener_options, listener_item(items, number), &listener, err) < 0)
+    if (listener_open(&options->addresses[number], &listener_options,
+                      listener_item(items, number), &listener, err) < 0)
         return -1;
     const struct store_item item = {{STOREWIRE_LISTENER, number}, listener_fd(listener)};
     if (store_put(&program->store, &item, 1, err) < 0) {

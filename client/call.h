@@ -18,7 +18,8 @@
 #include "protocol/frame.h"
 
 struct nsp_call_handler {
-    /* The request for the next connection; *ret_params is then the call's. 0: not now, ask again. */
+    /* The request for the next connection; *ret_params is then the call's. 0: not now, ask again.
+     */
     int (*request)(void *arg, const char **ret_method, char **ret_params, struct nsp_error *err);
     int (*notify)(void *arg, const char *method, const struct nsp_json *params,
                   struct nsp_error *err);

@@ -2,9 +2,10 @@
  *
  *   CONNECTING --hello answered--> READY --lost--> CONNECTING     (any) --given up--> FAILED
  *
- * CONNECTING is either an attempt (there is a connection) or a pause before the next (there is none).
- * An outage lasts from a loss until frames other than hello's answer arrive; reconnect_ms bounds it.
- * A call that is not DONE is in `calls`; one that is SENT is also in `streams` by its stream id.
+ * CONNECTING is either an attempt (there is a connection) or a pause before the next (there is
+ * none). An outage lasts from a loss until frames other than hello's answer arrive; reconnect_ms
+ * bounds it. A call that is not DONE is in `calls`; one that is SENT is also in `streams` by its
+ * stream id.
  */
 #include "client/client.h"
 

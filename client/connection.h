@@ -3,8 +3,9 @@
  *   CONNECTING -> HANDSHAKE (hybrid only) -> PREFACE -> OPEN
  *
  * It never comes back from an error: nsp_connection_process says so once, and the owner frees it.
- * PING, PONG and GOAWAY are dealt with here; frames of streams go to the handler. Control frames are
- * queued (at most CONTROL_QUEUE bytes) and overtake data, of which one frame at a time is pulled.
+ * PING, PONG and GOAWAY are dealt with here; frames of streams go to the handler. Control frames
+ * are queued (at most CONTROL_QUEUE bytes) and overtake data, of which one frame at a time is
+ * pulled.
  */
 #ifndef NSP_CONNECTION_H
 #define NSP_CONNECTION_H

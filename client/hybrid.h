@@ -1,6 +1,6 @@
-/* The handshake of a hybrid vsock socket (Firecracker, docs/vsock.md): "CONNECT port\n" in one write,
- * then the answer "OK number\n" and from its next byte on the guest's own bytes. Nobody listening in
- * the guest means a closed connection without an answer. Pure: no I/O.
+/* The handshake of a hybrid vsock socket (Firecracker, docs/vsock.md): "CONNECT port\n" in one
+ * write, then the answer "OK number\n" and from its next byte on the guest's own bytes. Nobody
+ * listening in the guest means a closed connection without an answer. Pure: no I/O.
  */
 #ifndef NSP_HYBRID_H
 #define NSP_HYBRID_H

@@ -24,12 +24,13 @@
  *     nsp_client_process(); then nsp_process_peek() and nsp_process_take() until nothing is left
  *
  * Connect addresses: "unix:PATH", "tcp:HOST:PORT" (numeric host; "?token-file=FILE" may follow),
- * "hybrid:PATH:PORT" (a VMM's unix socket for vsock port PORT, as Firecracker has it), "vsock:CID:PORT".
+ * "hybrid:PATH:PORT" (a VMM's unix socket for vsock port PORT, as Firecracker has it),
+ * "vsock:CID:PORT".
  *
  * A lost connection is made again, with growing pauses, until nsp_client_options.reconnect_ms have
- * passed. Process streams then go on at the byte where they stopped: every output byte is handed out
- * exactly once and in order or named by a GAP event, and no input byte is written twice. Plain calls
- * end with CONNECTION unless they were made with NSP_CALL_REPEAT.
+ * passed. Process streams then go on at the byte where they stopped: every output byte is handed
+ * out exactly once and in order or named by a GAP event, and no input byte is written twice. Plain
+ * calls end with CONNECTION unless they were made with NSP_CALL_REPEAT.
  *
  * Functions that can fail return -1 and fill err (which may be NULL); outputs are written only on
  * success. A client and what belongs to it are for one thread at a time. Free calls and processes
@@ -120,9 +121,9 @@ enum {
     NSP_CALL_REPEAT = 1, /* the method does no harm twice: ask again when a connection is lost */
 };
 
-/* Queues a call of a method without channels. params: the text of a JSON object, copied; NULL is {}.
- * deadline: milliseconds in which it must have been answered (DEADLINE); 0: none. EXHAUSTED when
- * STREAMS calls are in progress. */
+/* Queues a call of a method without channels. params: the text of a JSON object, copied; NULL is
+ * {}. deadline: milliseconds in which it must have been answered (DEADLINE); 0: none. EXHAUSTED
+ * when STREAMS calls are in progress. */
 int nsp_call_new(struct nsp_client *client, const char *method, const char *params,
                  uint64_t deadline, unsigned flags, struct nsp_call **ret_call,
                  struct nsp_error *err);

@@ -19,6 +19,7 @@
 #include "client/nsctl_report.h"
 #include "client/nsctl_run.h"
 #include "client/nsctl_system.h"
+#include "config.h"
 #include "protocol/frame.h"
 
 #define AT(member) offsetof(struct nsctl_settings, member)

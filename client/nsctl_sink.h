@@ -1,10 +1,10 @@
-/* Writing to standard output or standard error without ever waiting: a reader that stands still must
- * not keep the connection from answering the agent.
+/* Writing to standard output or standard error without ever waiting: a reader that stands still
+ * must not keep the connection from answering the agent.
  *
- * O_NONBLOCK is a property that other programs share through the same open file, so it is never set on
- * descriptors 1 and 2. Sockets are written with MSG_DONTWAIT; pipes and terminals are opened anew
- * where that is possible, otherwise written in pieces which poll has promised room for. Regular files
- * take everything.
+ * O_NONBLOCK is a property that other programs share through the same open file, so it is never set
+ * on descriptors 1 and 2. Sockets are written with MSG_DONTWAIT; pipes and terminals are opened
+ * anew where that is possible, otherwise written in pieces which poll has promised room for.
+ * Regular files take everything.
  */
 #ifndef NSCTL_SINK_H
 #define NSCTL_SINK_H

@@ -1,8 +1,8 @@
-/* One round of the loop: hand out the events that descriptors 1 and 2 can take, wait for whichever of
- * connection, signals, input and blocked outputs comes first, let the client work.
+/* One round of the loop: hand out the events that descriptors 1 and 2 can take, wait for whichever
+ * of connection, signals, input and blocked outputs comes first, let the client work.
  *
- * Nothing here waits for a single descriptor: an output that stands still only makes its own channel
- * stand still, by the credit that is not given back.
+ * Nothing here waits for a single descriptor: an output that stands still only makes its own
+ * channel stand still, by the credit that is not given back.
  */
 #include "client/nsctl_stream.h"
 

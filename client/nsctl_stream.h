@@ -12,9 +12,9 @@ struct nsctl_stream_options {
     bool keep;      /* it shall outlive a reader that goes away */
 };
 
-/* Runs until the stream is over. Returns nsctl's exit status: that of the process once it has exited,
- * NSCTL_OK for a stream that ends before. Takes nothing over. *ret_forget: the process has ended and
- * everything was received. */
+/* Runs until the stream is over. Returns nsctl's exit status: that of the process once it has
+ * exited, NSCTL_OK for a stream that ends before. Takes nothing over. *ret_forget: the process has
+ * ended and everything was received. */
 int nsctl_stream_run(struct nsctl *ctl, struct nsp_process *process,
                      const struct nsctl_stream_options *options, bool *ret_forget);
 

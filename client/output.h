@@ -13,9 +13,11 @@
 
 struct nsp_output {
     uint8_t channel;
-    bool known;      /* half.next is where the next connection starts */
-    bool open;       /* on the present connection: frames may come */
-    bool ended;      /* END was queued */
+    bool known;       /* half.next is where the next connection starts */
+    bool open;        /* on the present connection: frames may come */
+    bool ended;       /* END was queued */
+    uint64_t next;    /* first byte that was not queued yet: where the next connection starts */
+    uint64_t awaited; /* the agent waits for credit up to here (BLOCKED); 0: it does not */
     uint64_t carry;  /* bytes in the queue from earlier connections, which have no credit to give */
     uint64_t queued; /* bytes of this channel in the queue */
     struct nsp_recv_half half;
@@ -30,7 +32,7 @@ int nsp_output_started(struct nsp_output *output, uint64_t from, uint64_t window
                        struct nsp_error *err);
 void nsp_output_lost(struct nsp_output *output);
 
-/* DATA, GAP and END. On error nothing was taken. *ret_credit: a CREDIT frame is due. */
+/* DATA, GAP, END and BLOCKED. On error nothing was taken. *ret_credit: a CREDIT frame is due. */
 int nsp_output_frame(struct nsp_output *output, const struct nsp_frame *frame,
                      const uint8_t *payload, bool *ret_credit, struct nsp_error *err);
 /* The user took length bytes; true when a CREDIT frame is due. */

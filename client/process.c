@@ -2,8 +2,8 @@
  *
  * It is one call whose request is made anew for each connection: process.start until
  * process.started has told the id (the same key each time, so that a start whose answer was lost
- * starts nothing again), process.attach from then on, under the same reader name and from the offsets
- * received so far. Invariants:
+ * starts nothing again), process.attach from then on, under the same reader name and from the
+ * offsets received so far. Invariants:
  *   - an output byte is queued once (output.c), an input byte leaves its queue once (input.c);
  *   - a notification that every connection repeats becomes an event once (`told`);
  *   - FINISHED comes after everything else was taken.
@@ -21,8 +21,8 @@
 #include "protocol/cleanup.h"
 #include "protocol/limits.h"
 
-/* Credit windows that may wait for the user in a queue: each connection opens a new one, and none is
- * made use of while there would be no room for it. */
+/* Credit windows that may wait for the user in a queue: each connection opens a new one, and none
+ * is made use of while there would be no room for it. */
 enum { WINDOWS = 4, OUTPUTS = 2 };
 
 enum {
@@ -77,8 +77,8 @@ static void write_reader(struct nsp_writer *writer, const struct nsp_process *pr
     if (attach->tail && !out->known) {
         nsp_writer_bool(writer, "tail", true);
     } else {
-        nsp_writer_u64(writer, "stdout_from", out->known ? out->half.next : attach->stdout_from);
-        nsp_writer_u64(writer, "stderr_from", err->known ? err->half.next : attach->stderr_from);
+        nsp_writer_u64(writer, "stdout_from", out->known ? out->next : attach->stdout_from);
+        nsp_writer_u64(writer, "stderr_from", err->known ? err->next : attach->stderr_from);
     }
     nsp_writer_text(writer, "reader", process->reader);
     if (attach->droppable)
@@ -135,7 +135,7 @@ static int on_request(void *arg, const char **ret_method, char **ret_params, str
 static int on_started(struct nsp_process *process, const struct nsp_json *params,
                       struct nsp_error *err)
 {
-    const char *id = nsp_json_text(params, "id", "");
+    const char *id = nsp_json_text(params, "process", "");
     size_t length = strlen(id);
     if (length == 0 || length >= sizeof process->id)
         return nsp_fail(err, NSP_E_PROTOCOL, "process.started without an id");
@@ -236,7 +236,7 @@ static void check_complete(struct nsp_process *process, const struct nsp_json *r
     static const char *const names[OUTPUTS] = {"stdout", "stderr"};
     for (int i = 0; i < OUTPUTS && !process->attach.no_follow; i++) {
         uint64_t end = nsp_json_u64(result, names[i], 0);
-        uint64_t next = process->outputs[i].half.next;
+        uint64_t next = process->outputs[i].next;
         if (process->outputs[i].known && next < end)
             nsp_fail_on(&process->error, NSP_E_PROTOCOL, names[i], "%s ended at %llu of %llu bytes",
                         names[i], (unsigned long long)next, (unsigned long long)end);

@@ -30,7 +30,8 @@ static void write_bytes(struct nsp_writer *writer, const char *name, const char 
         nsp_writer_bytes(writer, name, value, strlen(value));
 }
 
-/* The key of a member must be text, so a name that is not UTF-8 is refused by the agent, by name. */
+/* The key of a member must be text, so a name that is not UTF-8 is refused by the agent, by name.
+ */
 static void write_environment(struct nsp_writer *writer, const char *const *environment)
 {
     if (!environment || !environment[0])

@@ -1,8 +1,8 @@
 /* The only place that waits for processes.
  *
  * An exit is written into the exit log while the process is still a zombie, the agent is woken, and
- * only then the zombie is taken away: should anything be in the way of the record, the zombie is the
- * queue. Processes that nobody claims are just taken away and counted.
+ * only then the zombie is taken away: should anything be in the way of the record, the zombie is
+ * the queue. Processes that nobody claims are just taken away and counted.
  */
 #ifndef INIT_REAPER_H
 #define INIT_REAPER_H

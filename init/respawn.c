@@ -58,8 +58,8 @@ static int inherit(const int *fds)
     return 0;
 }
 
-/* In the child. A session of its own keeps a terminal's signals from the agent: the supervisor tells
- * it when to end. */
+/* In the child. A session of its own keeps a terminal's signals from the agent: the supervisor
+ * tells it when to end. */
 __attribute__((noreturn)) static void become_agent(const struct respawn *respawn, int socket)
 {
     const int fds[STOREWIRE_FD_COUNT] = {socket, respawn->wake_fd, respawn->claims_fd,

@@ -18,8 +18,8 @@ struct respawn {
     sigset_t signal_mask; /* that we were started with */
 };
 
-/* *ret_socket: our end of a new socketpair, non-blocking. When the execve fails the agent exits with
- * 127. SYSTEM or EXHAUSTED. */
+/* *ret_socket: our end of a new socketpair, non-blocking. When the execve fails the agent exits
+ * with 127. SYSTEM or EXHAUSTED. */
 int respawn_start(const struct respawn *respawn, pid_t *ret_agent, int *ret_socket,
                   struct nsp_error *err);
 

@@ -40,6 +40,7 @@
 
 enum {
     RESTART_STEP_MS = 50,
+    RESTART_READY_MS = 20, /* pause after a short life that got ready */
     STEADY_MS = 10000, /* a life this long is no failure to start */
     KILL_MS = 2000,    /* after which a process that KILL does not end is left alone */
     STALL_MS = 100,    /* until the next try to record an exit */
@@ -91,6 +92,7 @@ struct supervisor {
     uint64_t born_ns; /* the present or last agent */
     int agent_code;   /* exit code of the last one that refused to start */
     bool ever_ready;
+    bool is_ready; /* the present or last agent */
     bool shutdown_due; /* the SHUTDOWN message has not been sent yet */
     unsigned failures; /* short lives in a row */
     bool exits_due;    /* somebody has exited */
@@ -120,6 +122,7 @@ static void start_agent(struct supervisor *self)
     struct nsp_error err;
     const uint64_t one = 1;
     self->born_ns = clock_now_ns();
+    self->is_ready = false;
     if (respawn_start(&self->respawn, &self->agent, &self->agent_socket, &err) < 0) {
         /* Noticed by the loop as an agent that is not there. */
         log_error(LOG_ERROR, "agent not started", &err);
@@ -131,9 +134,13 @@ static void start_agent(struct supervisor *self)
     log_info("agent started", "pid=%d stored=%u", (int)self->agent, self->store.count);
 }
 
+/* One that was ready before it died has served somebody: its successor must not keep clients
+ * waiting. One that never gets there may be as slow as the limit allows. */
 static uint64_t restart_delay(const struct supervisor *self)
 {
     uint64_t delay_ms = RESTART_STEP_MS;
+    if (self->is_ready)
+        return self->failures <= 2 ? 0 : RESTART_READY_MS;
     if (self->failures <= 2)
         return 0;
     for (unsigned i = 3; i < self->failures && delay_ms < self->options->restart_max_ms; i++)
@@ -310,7 +317,7 @@ static void handle_message(struct supervisor *self, const struct storewire_messa
         fdstore_list(&self->store);
         break;
     case STOREWIRE_READY:
-        self->ever_ready = true;
+        self->ever_ready = self->is_ready = true;
         raise_event(self, EVENT_READY);
         break;
     case STOREWIRE_SHUTDOWN:

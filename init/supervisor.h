@@ -1,7 +1,7 @@
 /* The supervisor: PID 1, or a child subreaper (prctl(2), PR_SET_CHILD_SUBREAPER).
  *
- * It starts the agent and starts it again when it dies, is the only process that waits, keeps the fd
- * store, and ends everything in order. It parses nothing that came from a client and allocates
+ * It starts the agent and starts it again when it dies, is the only process that waits, keeps the
+ * fd store, and ends everything in order. It parses nothing that came from a client and allocates
  * nothing once the agent runs.
  */
 #ifndef INIT_SUPERVISOR_H
@@ -27,8 +27,8 @@ enum {
 /* Takes over signal mask, SIGCHLD and SIGPIPE of the process, and starts the agent as
  * `nullspace-agent agent OPTIONS...`. Runs until SIGTERM, SIGINT, SIGHUP or a request of the agent;
  * a second signal shortens all waiting. Returns the exit status: 0, the agent's own when it refused
- * to start in the first place (PID 1 goes on trying then), or 1 when the supervisor could not start.
- * As PID 1 it does not return: the machine is powered off. */
+ * to start in the first place (PID 1 goes on trying then), or 1 when the supervisor could not
+ * start. As PID 1 it does not return: the machine is powered off. */
 int supervisor_run(const struct supervisor_options *options);
 
 #endif

@@ -48,9 +48,9 @@ setup_strip() {
     done
 }
 
-# Everything that the release needs; build/nullspace-agent and build/nsctl are there afterwards.
+# setup_release ARGUMENTS...: build/nullspace-agent and build/nsctl are there afterwards.
 setup_release() {
     "$root/packaging/install-dependencies" "$root/build/deps" || return 1
-    setup_build build --enable-werror || return 1
+    setup_build build "$@" || return 1
     setup_strip "$root/build/nullspace-agent" "$root/build/nsctl"
 }

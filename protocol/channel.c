@@ -135,3 +135,11 @@ bool nsp_recv_half_consume(struct nsp_recv_half *half, uint64_t length)
     half->limit = saturating_add(half->consumed, half->window);
     return true;
 }
+
+bool nsp_recv_half_is_final(struct nsp_recv_half *half)
+{
+    if (half->state != NSP_HALF_ENDED || half->consumed != half->next || half->told == half->next)
+        return false;
+    half->told = half->consumed;
+    return true;
+}

@@ -16,7 +16,7 @@ struct type_row {
     bool on_connection; /* stream must be 0, otherwise it must not */
 };
 
-#define TYPE_COUNT 12
+#define TYPE_COUNT 13
 
 static const struct type_row types[TYPE_COUNT] = {
 #define X(name_, number_, min_, max_, meaning_)                                                    \
@@ -32,9 +32,10 @@ static struct type_row row_of(uint8_t type)
     row.flags = type <= NSP_FRAME_NOTIFY ? NSP_FLAG_MORE
                 : type == NSP_FRAME_END  ? NSP_FLAG_TRUNCATED
                                          : 0;
-    row.has_channel = type >= NSP_FRAME_DATA && type <= NSP_FRAME_CREDIT;
+    row.has_channel =
+        (type >= NSP_FRAME_DATA && type <= NSP_FRAME_CREDIT) || type == NSP_FRAME_BLOCKED;
     row.has_offset = row.has_channel;
-    row.on_connection = type >= NSP_FRAME_PING;
+    row.on_connection = type >= NSP_FRAME_PING && type <= NSP_FRAME_GOAWAY;
     return row;
 }
 
@@ -63,6 +64,12 @@ uint64_t nsp_frame_get_u64(const uint8_t *bytes)
 const char *nsp_frame_type_name(uint8_t type)
 {
     return type < TYPE_COUNT ? types[type].name : NULL;
+}
+
+const char *nsp_channel_name(uint8_t channel)
+{
+    static const char *const names[NSP_CHANNEL_COUNT] = {"", "stdin", "stdout", "stderr"};
+    return channel < NSP_CHANNEL_COUNT ? names[channel] : "";
 }
 
 void nsp_frame_encode(const struct nsp_frame *frame, uint8_t *ret_header)

@@ -21,9 +21,9 @@ enum {
 
 /* X(NAME, number, smallest payload, largest payload, meaning) */
 #define NSP_FRAME_TYPES(X)                                                                         \
-    X(REQUEST, 1, 2, NSP_LIMIT_FRAME_PAYLOAD, "opens a stream; JSON-RPC request without id")       \
-    X(RESPONSE, 2, 2, NSP_LIMIT_FRAME_PAYLOAD, "ends a stream; JSON-RPC result or error")          \
-    X(NOTIFY, 3, 2, NSP_LIMIT_FRAME_PAYLOAD, "JSON-RPC notification that belongs to the stream")   \
+    X(REQUEST, 1, 1, NSP_LIMIT_FRAME_PAYLOAD, "opens a stream; JSON-RPC request without id")       \
+    X(RESPONSE, 2, 1, NSP_LIMIT_FRAME_PAYLOAD, "ends a stream; JSON-RPC result or error")          \
+    X(NOTIFY, 3, 1, NSP_LIMIT_FRAME_PAYLOAD, "JSON-RPC notification that belongs to the stream")   \
     X(DATA, 4, 1, NSP_LIMIT_FRAME_PAYLOAD, "bytes of a channel, from the offset in the header")    \
     X(END, 5, 0, 0, "no bytes follow on the channel; the offset is its length")                    \
     X(GAP, 6, 8, 8, "bytes from the offset up to the one in the payload are lost")                 \
@@ -31,7 +31,8 @@ enum {
     X(CANCEL, 8, 0, 0, "the client gives the stream up; a RESPONSE still follows")                 \
     X(PING, 9, 8, 8, "answer with the same 8 bytes")                                               \
     X(PONG, 10, 8, 8, "the answer")                                                                \
-    X(GOAWAY, 11, 2, NSP_LIMIT_FRAME_PAYLOAD, "JSON error; the sender closes the connection")
+    X(GOAWAY, 11, 2, NSP_LIMIT_FRAME_PAYLOAD, "JSON error; the sender closes the connection")  \
+    X(BLOCKED, 12, 0, 0, "what was sent up to the offset must be consumed before more can come")
 
 enum nsp_frame_type {
 #define NSP_FRAME_ENUM(name, number, min, max, meaning) NSP_FRAME_##name = number,
@@ -54,6 +55,9 @@ enum nsp_channel_id {
     NSP_CHANNEL_STDERR = 3,
     NSP_CHANNEL_COUNT = 4,
 };
+
+/* "stdout", as text mode spells it; "" for NONE and unknown ones. */
+const char *nsp_channel_name(uint8_t channel);
 
 struct nsp_frame {
     uint32_t length; /* of the payload */

@@ -156,20 +156,24 @@ static size_t escape(char *target, unsigned char byte)
 
 const char *log_quote(char *target, size_t capacity, const char *text, size_t length)
 {
-    static const char cut[] = "\"..."; /* closes a text that did not fit */
-    size_t used = 0, i = 0;
+    static const char whole[] = "\"", cut[] = "\"...";
+    char escaped[5];
+    size_t used = 0, needed = 2, i = 0;
+
+    for (; i < length && needed < capacity; i++)
+        needed += escape(escaped, (unsigned char)text[i]);
+    const char *end = i == length && needed < capacity ? whole : cut;
+    size_t room = capacity - (end == whole ? sizeof whole : sizeof cut);
 
     target[used++] = '"';
-    for (; i < length; i++) {
-        char escaped[5];
+    for (i = 0; i < length; i++) {
         size_t size = escape(escaped, (unsigned char)text[i]);
-        size_t closing = i + 1 < length ? sizeof cut : 2;
-        if (used + size + closing > capacity)
+        if (used + size > room)
             break;
         memcpy(target + used, escaped, size);
         used += size;
     }
-    memcpy(target + used, i < length ? cut : "\"", i < length ? sizeof cut : 2);
+    snprintf(target + used, capacity - used, "%s", end);
     return target;
 }
 

@@ -1,8 +1,8 @@
 /* The log: one line of key=value pairs on standard error, and the last lines kept for log.tail.
  *
- * A line looks like `t=2026-01-02T03:04:05.678Z level=info role=agent msg="connection opened" conn=7`.
- * The format string gives the key=value pairs after msg. Strings that come from a peer go through
- * log_quote first. Never an environment value, a token or file content.
+ * A line looks like `t=2026-01-02T03:04:05.678Z level=info role=agent msg="connection opened"
+ * conn=7`. The format string gives the key=value pairs after msg. Strings that come from a peer go
+ * through log_quote first. Never an environment value, a token or file content.
  */
 #ifndef AGENT_LOG_H
 #define AGENT_LOG_H
@@ -34,7 +34,8 @@ void log_error(enum log_level level, const char *msg, const struct nsp_error *er
 /* Writes text quoted, escaped and cut to fit capacity (at least 8). Returns target. */
 const char *log_quote(char *target, size_t capacity, const char *text, size_t length);
 
-/* The last lines, oldest first, each with its newline, at most capacity bytes. Returns the length. */
+/* The last lines, oldest first, each with its newline, at most capacity bytes. Returns the length.
+ */
 size_t log_tail(char *target, size_t capacity, unsigned lines);
 
 #endif

@@ -68,6 +68,8 @@ static int add_listen(struct options *options, const char *address, struct nsp_e
     for (unsigned i = 0; i < options->listen_count; i++)
         if (strcmp(options->listen[i], address) == 0)
             return nsp_fail_on(err, NSP_E_INVALID_PARAMS, "listen", "%s is given twice", address);
+    if (address_parse(address, &options->addresses[options->listen_count], err) < 0)
+        return -1;
     options->listen[options->listen_count++] = address;
     return 0;
 }
@@ -134,8 +136,8 @@ int options_parse(int argc, char **argv, bool is_pid1, struct options *ret_optio
     if (optind < argc && !is_pid1)
         return nsp_fail_on(err, NSP_E_INVALID_PARAMS, argv[optind], "unexpected argument: %s",
                            argv[optind]);
-    if (options.listen_count == 0 && is_pid1)
-        options.listen[options.listen_count++] = "vsock:1024";
+    if (options.listen_count == 0 && is_pid1 && add_listen(&options, "vsock:1024", err) < 0)
+        return -1;
     if (options.listen_count == 0 && !options.help && !options.version)
         return nsp_fail_on(err, NSP_E_INVALID_PARAMS, "listen", "--listen is needed");
     *ret_options = options;

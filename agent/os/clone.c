@@ -16,7 +16,8 @@
 
 enum { KERNEL_SIGSET_BYTES = 8 };
 
-/* The first version of the kernel's struct clone_args that has all we need (CLONE_ARGS_SIZE_VER0). */
+/* The first version of the kernel's struct clone_args that has all we need (CLONE_ARGS_SIZE_VER0).
+ */
 struct clone3_args {
     uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
 };
@@ -84,27 +85,25 @@ static int exit_signal(const struct clone_request *request)
 
 static uint64_t common_flags(const struct clone_request *request)
 {
-    return CLONE_VM | CLONE_PARENT_SETTID | (request->parent_waits ? CLONE_PARENT : 0);
+    return CLONE_PARENT_SETTID | (request->parent_waits ? CLONE_PARENT : 0);
 }
 
 static long clone_new(const struct clone_request *request, int *ret_pidfd)
 {
     struct clone3_args args = {
-        .flags = common_flags(request) | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
+        .flags = common_flags(request) | CLONE_VM | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
         .pidfd = (uintptr_t)ret_pidfd,
         .parent_tid = (uintptr_t)request->pid_slot,
         .exit_signal = (uint64_t)exit_signal(request),
         .stack = (uintptr_t)request->stack,
         .stack_size = request->stack_size,
     };
-    *request->handlers_reset = true;
     return call_on_stack(SYS_clone3, (long)&args, sizeof args, 0, request);
 }
 
-static long clone_legacy(const struct clone_request *request, int *ret_pidfd)
+static long clone_legacy(const struct clone_request *request, uint64_t memory_flags, int *ret_pidfd)
 {
-    long flags = (long)common_flags(request) | exit_signal(request);
-    *request->handlers_reset = false;
+    long flags = (long)(common_flags(request) | memory_flags) | exit_signal(request);
     long pid = call_on_stack(SYS_clone, flags, (long)request->stack + (long)request->stack_size,
                              (long)request->pid_slot, request);
     if (pid > 0) {
@@ -115,18 +114,36 @@ static long clone_legacy(const struct clone_request *request, int *ret_pidfd)
     return pid;
 }
 
+static long clone_by(const struct clone_request *request, enum clone_way way, int *ret_pidfd)
+{
+    *request->now = way;
+    switch (way) {
+    case CLONE_WAY_CLONE3:
+        return clone_new(request, ret_pidfd);
+    case CLONE_WAY_CLONE:
+        return clone_legacy(request, CLONE_VM, ret_pidfd);
+    default:
+        return clone_legacy(request, 0, ret_pidfd);
+    }
+}
+
+static bool is_refused(long result)
+{
+    return result == -ENOSYS || result == -EPERM || result == -EINVAL;
+}
+
 pid_t clone_child(const struct clone_request *request, int *ret_pidfd)
 {
     uint64_t all = ~UINT64_C(0), before = 0;
-    long pid = -ENOSYS;
+    enum clone_way way = request->way;
+    long pid;
     int pidfd = -1;
 
     /* A handler of ours must not run on the child's stack, in memory that is still ours. */
     rawcall(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&before, KERNEL_SIGSET_BYTES);
-    if (!request->legacy)
-        pid = clone_new(request, &pidfd);
-    if (pid == -ENOSYS || pid == -EPERM || pid == -EINVAL)
-        pid = clone_legacy(request, &pidfd);
+    do
+        pid = clone_by(request, way++, &pidfd);
+    while (is_refused(pid) && way < CLONE_WAYS);
     rawcall(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, KERNEL_SIGSET_BYTES);
 
     if (pid >= 0)

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "protocol/cleanup.h"
@@ -121,42 +122,90 @@ static void mark(struct snapshot *snapshot, pid_t root)
     }
 }
 
+static void keep(struct proctree *kept, pid_t pid)
+{
+    if (!kept || kept->count >= PROCTREE_KEPT)
+        return;
+    int *pidfds = reallocarray(kept->pidfds, kept->count + 1, sizeof *pidfds);
+    if (!pidfds)
+        return;
+    kept->pidfds = pidfds;
+    int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (pidfd >= 0)
+        kept->pidfds[kept->count++] = pidfd;
+}
+
+static unsigned signal_kept(const struct proctree *kept, int signal_number)
+{
+    unsigned sent = 0;
+    for (size_t i = 0; kept && i < kept->count; i++)
+        sent += syscall(SYS_pidfd_send_signal, kept->pidfds[i], signal_number, NULL, 0) == 0;
+    return sent;
+}
+
+void proctree_done(struct proctree *kept)
+{
+    for (size_t i = 0; i < kept->count; i++)
+        close(kept->pidfds[i]);
+    free(kept->pidfds);
+    *kept = (struct proctree){0};
+}
+
+/* What one call of proctree_signal works on. */
+struct hunt {
+    struct snapshot now, seen;
+    struct proctree *kept, found;
+    int signal_number;
+    unsigned sent;
+};
+
 /* Signals the members that were not seen before. Returns how many there were, -1 on error. */
-static int signal_new(const struct snapshot *now, struct snapshot *seen, int signal_number,
-                      unsigned *sent, struct nsp_error *err)
+static int signal_new(struct hunt *hunt, struct nsp_error *err)
 {
     int found = 0;
-    size_t seen_before = seen->count;
-    for (size_t i = 0; i < now->count; i++) {
-        const struct entry *entry = &now->entries[i];
-        const struct snapshot before = {seen->entries, seen_before, seen->capacity};
-        if (!entry->is_member || is_member(&before, entry->pid))
+    const struct snapshot before = hunt->seen;
+    for (size_t i = 0; i < hunt->now.count; i++) {
+        const struct entry *entry = &hunt->now.entries[i];
+        const struct snapshot known = {hunt->seen.entries, before.count, before.capacity};
+        if (!entry->is_member || is_member(&known, entry->pid))
             continue;
         found++;
-        *sent += kill(entry->pid, signal_number) == 0;
-        if (add(seen, *entry, err) < 0)
+        keep(hunt->kept ? &hunt->found : NULL, entry->pid);
+        hunt->sent += kill(entry->pid, hunt->signal_number) == 0;
+        if (add(&hunt->seen, *entry, err) < 0)
             return -1;
     }
-    sort(seen);
+    sort(&hunt->seen);
     return found;
 }
 
-int proctree_signal(pid_t root, int signal_number, unsigned *ret_sent, struct nsp_error *err)
+static int run_hunt(struct hunt *hunt, pid_t root, struct nsp_error *err)
 {
-    struct snapshot seen = {0}, now = {0};
-    unsigned sent = 0;
     int found = 1;
     for (int round = 0; round < ROUNDS && found > 0; round++) {
-        found = take_snapshot(&now, err);
-        if (found < 0)
-            break;
-        mark(&now, root);
-        found = signal_new(&now, &seen, signal_number, &sent, err);
+        if (take_snapshot(&hunt->now, err) < 0)
+            return -1;
+        mark(&hunt->now, root);
+        found = signal_new(hunt, err);
     }
-    free(seen.entries);
-    free(now.entries);
-    if (found < 0)
+    return found < 0 ? -1 : 0;
+}
+
+int proctree_signal(struct proctree *kept, pid_t root, int signal_number, unsigned *ret_sent,
+                    struct nsp_error *err)
+{
+    struct hunt hunt = {.kept = kept, .signal_number = signal_number};
+    int result = root > 1 ? run_hunt(&hunt, root, err) : 0;
+    /* Kept ones that were found again have the signal already; a second one does them no harm. */
+    unsigned old = signal_kept(kept, signal_number);
+    if (kept && hunt.found.count > 0) {
+        proctree_done(kept);
+        *kept = hunt.found;
+    }
+    free(hunt.seen.entries);
+    free(hunt.now.entries);
+    if (result < 0)
         return -1;
-    *ret_sent = sent;
+    *ret_sent = hunt.sent > 0 ? hunt.sent : old;
     return 0;
 }

@@ -6,8 +6,8 @@
 
 enum { SIGNAME_SIZE = 16 };
 
-/* "TERM", "SIGTERM", "sigterm", "RTMIN", "RTMIN+3", "RTMAX-1" or a decimal number from 1 on; -1 when
- * it is none. "0" is no signal here. */
+/* "TERM", "SIGTERM", "sigterm", "RTMIN", "RTMIN+3", "RTMAX-1" or a decimal number from 1 on; -1
+ * when it is none. "0" is no signal here. */
 int signame_number(const char *name);
 
 /* "SIGTERM", "SIGRTMIN+3", or "SIG99" for a number without a name. Returns target, which has room

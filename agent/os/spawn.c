@@ -1,9 +1,9 @@
-/* The parent's half: one block of memory that holds the child's job, stack, strings and buffers, and
- * the pipe that tells how it went.
+/* The parent's half: one block of memory that holds the child's job, stack, strings and buffers,
+ * and the pipe that tells how it went.
  *
  * Invariant: from spawn_clone on, the block stays as it is until the status pipe has spoken. A
- * report or end of file means that the child does not touch our memory any more: after the report it
- * only makes system calls, and execve closes the pipe after it has left our memory. */
+ * report or end of file means that the child does not touch our memory any more: after the report
+ * it only makes system calls, and execve closes the pipe after it has left our memory. */
 #include "agent/os/spawn.h"
 
 #include <errno.h>
@@ -35,7 +35,8 @@ struct spawn {
     struct spawn_child_job job;
     struct spawn_rlimit rlimits[RLIM_NLIMITS + 1];
     int status_read, status_write;
-    bool parent_waits, legacy, exposed;
+    enum clone_way first_way;
+    bool parent_waits, exposed;
     char *pointers[]; /* argv, environment, then the bytes of both and of cwd */
 };
 
@@ -127,7 +128,7 @@ static struct spawn *make_block(const struct spawn_request *request, size_t argc
     copy_list(environment, request->environment, envc, &cursor);
     spawn->status_read = spawn->status_write = -1;
     spawn->parent_waits = request->parent_waits;
-    spawn->legacy = request->legacy_clone;
+    spawn->first_way = request->way;
     spawn->exposed = false;
     struct spawn_child_job job = {
         .argv = argv,
@@ -136,7 +137,6 @@ static struct spawn *make_block(const struct spawn_request *request, size_t argc
         .search_path = search_path_of(argv, environment),
         .stdio = {request->stdio[0], request->stdio[1], request->stdio[2]},
         .close_ceiling = close_ceiling(),
-        .legacy_close = request->legacy_clone,
         .ignored = ignored_signals(),
         .has_umask = request->has_umask,
         .umask = request->umask,
@@ -198,8 +198,8 @@ int spawn_clone(struct spawn *spawn, pid_t *pid_slot, int *ret_pidfd, struct nsp
         .stack_size = sizeof spawn->stack,
         .pid_slot = pid_slot,
         .parent_waits = spawn->parent_waits,
-        .legacy = spawn->legacy,
-        .handlers_reset = &spawn->job.handlers_reset,
+        .way = spawn->first_way,
+        .now = &spawn->job.way,
     };
     oomshield_lower();
     pid_t pid = clone_child(&request, ret_pidfd);
@@ -212,19 +212,25 @@ int spawn_clone(struct spawn *spawn, pid_t *pid_slot, int *ret_pidfd, struct nsp
     return 0;
 }
 
-static const char *object_of(const struct spawn *spawn, enum spawn_stage stage)
+static bool shares_memory(const struct spawn *spawn)
 {
+    return spawn->job.way != CLONE_WAY_COPY;
+}
+
+static const char *object_of(const struct spawn *spawn, const struct spawn_child_report *report)
+{
+    if (report->stage == SPAWN_STAGE_RLIMIT)
+        return rlimit_name(report->resource);
     if (!spawn)
         return NULL;
-    switch (stage) {
-    case SPAWN_STAGE_STDIO:
+    switch (report->stage) {
     case SPAWN_STAGE_EXEC:
     case SPAWN_STAGE_INTERPRETER:
+        return shares_memory(spawn) ? spawn->job.failed_path : spawn->job.argv[0];
+    case SPAWN_STAGE_STDIO:
         return spawn->job.failed_path;
     case SPAWN_STAGE_CWD:
         return spawn->job.cwd;
-    case SPAWN_STAGE_RLIMIT:
-        return rlimit_name(spawn->rlimits[spawn->job.rlimit_index].resource);
     default:
         return NULL;
     }
@@ -233,7 +239,7 @@ static const char *object_of(const struct spawn *spawn, enum spawn_stage stage)
 /* End of file: execve has succeeded, unless the child had not got that far when it was killed. */
 static enum spawn_result judge_end(const struct spawn *spawn, struct nsp_error *ret_failure)
 {
-    if (!spawn || spawn->job.stage == SPAWN_STAGE_EXEC)
+    if (!spawn || !shares_memory(spawn) || spawn->job.stage == SPAWN_STAGE_EXEC)
         return SPAWN_EXECUTED;
     nsp_fail(ret_failure, NSP_E_SPAWN, "killed before execve, at %s", spawn_stage_name(spawn));
     snprintf(ret_failure->op, sizeof ret_failure->op, "%s", spawn_stage_name(spawn));
@@ -257,7 +263,7 @@ enum spawn_result spawn_outcome(int status_fd, const struct spawn *spawn,
         nsp_fail(ret_failure, NSP_E_INTERNAL, "malformed status of a new process");
         return SPAWN_FAILED;
     }
-    const char *object = object_of(spawn, report.stage);
+    const char *object = object_of(spawn, &report);
     nsp_fail_errno(ret_failure, NSP_E_SPAWN, report.sys_errno, stage_names[report.stage], object);
     if (report.stage == SPAWN_STAGE_INTERPRETER)
         snprintf(ret_failure->msg, sizeof ret_failure->msg,

@@ -10,13 +10,13 @@
  *
  * With CLONE_PARENT the child is the supervisor's, which alone waits. In the child, in this order:
  * descriptors 0-2, close_range from 3, new session, signal dispositions and mask, umask, rlimits,
- * cwd, execve. The first failure is written to the status pipe as {stage, errno} and the child exits
- * with 127. Closing comes first, so that a child that hangs in chdir on a dead file system holds no
- * descriptor of ours.
+ * cwd, execve. The first failure is written to the status pipe as {stage, errno} and the child
+ * exits with 127. Closing comes first, so that a child that hangs in chdir on a dead file system
+ * holds no descriptor of ours.
  *
  * Besides what the request says, a child gets the RLIMIT_NOFILE that we were started with (see
- * rlimit.h), and an oom_score_adj of its own (see oomshield.h). Which signals this process ignores is
- * read once, at the first spawn_prepare.
+ * rlimit.h), and an oom_score_adj of its own (see oomshield.h). Which signals this process ignores
+ * is read once, at the first spawn_prepare.
  */
 #ifndef AGENT_SPAWN_H
 #define AGENT_SPAWN_H
@@ -25,6 +25,7 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+#include "agent/os/clone.h"
 #include "protocol/error.h"
 
 /* X(NAME, text) - the text is what a peer sees as error.data.op */
@@ -63,7 +64,7 @@ struct spawn_request {
     mode_t umask;
     const struct spawn_rlimit *rlimits; /* copied */
     size_t rlimit_count;
-    bool legacy_clone; /* tests: behave as on a kernel without clone3 */
+    enum clone_way way; /* 0 for the best; tests force the fallbacks, valgrind needs COPY */
 };
 
 struct spawn;
@@ -86,7 +87,8 @@ int spawn_clone(struct spawn *spawn, pid_t *pid_slot, int *ret_pidfd, struct nsp
 enum spawn_result spawn_outcome(int status_fd, const struct spawn *spawn,
                                 struct nsp_error *ret_failure);
 
-/* Where the child is or was last; for the error after a deadline. */
+/* Where the child is or was last; for the error after a deadline. Unknown ("clone") when its memory
+ * is a copy. */
 const char *spawn_stage_name(const struct spawn *spawn);
 
 /* Closes the status descriptor too. Only when nothing was cloned or the outcome is known. */

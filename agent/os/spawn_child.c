@@ -30,7 +30,8 @@ struct outcome {
 
 RAWCALL_CODE __attribute__((noreturn)) static void report(struct spawn_child_job *job, long result)
 {
-    struct spawn_child_report report = {.stage = job->stage, .sys_errno = (int32_t)-result};
+    struct spawn_child_report report = {
+        .stage = job->stage, .sys_errno = (int32_t)-result, .resource = job->resource};
     rawcall_write_exit(job->status_fd, &report, sizeof report, NOT_STARTED);
 }
 
@@ -81,7 +82,7 @@ RAWCALL_CODE static void close_others(struct spawn_child_job *job)
 {
     job->stage = SPAWN_STAGE_CLOSE;
     long result = -ENOSYS;
-    if (!job->legacy_close)
+    if (job->way == CLONE_WAY_CLONE3)
         result = rawcall(SYS_close_range, FIRST_FREE_FD, (long)~0U, 0, 0);
     if (result == -ENOSYS || result == -EPERM) {
         for (unsigned fd = FIRST_FREE_FD; fd < job->close_ceiling; fd++)
@@ -108,7 +109,7 @@ RAWCALL_CODE static void reset_signals(struct spawn_child_job *job)
 
     job->stage = SPAWN_STAGE_SIGNALS;
     for (int signal = 1; signal <= SIGNALS; signal++) {
-        if (job->handlers_reset && !(job->ignored & (UINT64_C(1) << (signal - 1))))
+        if (job->way == CLONE_WAY_CLONE3 && !(job->ignored & (UINT64_C(1) << (signal - 1))))
             continue;
         if (signal == SIGKILL || signal == SIGSTOP)
             continue;
@@ -130,7 +131,7 @@ RAWCALL_CODE static void set_limits(struct spawn_child_job *job)
         const struct spawn_rlimit *entry = &job->rlimits[i];
         long result = rawcall(SYS_prlimit64, 0, entry->resource, (long)&entry->limit, 0);
         if (result < 0) {
-            job->rlimit_index = i;
+            job->resource = entry->resource;
             report(job, result);
         }
     }

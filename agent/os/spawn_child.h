@@ -1,4 +1,5 @@
-/* What runs in a new child, between clone3 and execve, in memory that it shares with its maker.
+/* What runs in a new child, between clone3 and execve, in memory that it shares with its maker
+ * (or, where that is not possible, in a copy).
  *
  * Raw system calls only. The job and all it points to stay unchanged, but for the fields under
  * "told", until the status pipe gives end of file or a report.
@@ -19,6 +20,7 @@ enum { SPAWN_CHILD_PATH_SIZE = 4096 };
 struct spawn_child_report {
     uint32_t stage; /* enum spawn_stage */
     int32_t sys_errno;
+    int32_t resource; /* RLIMIT: which one */
 };
 
 struct spawn_child_job {
@@ -29,8 +31,7 @@ struct spawn_child_job {
     int stdio[3];            /* -1: /dev/null */
     int status_fd;
     unsigned close_ceiling; /* without close_range(2): close up to here */
-    bool legacy_close;      /* behave as without close_range(2) */
-    bool handlers_reset;    /* no signal has a handler */
+    enum clone_way way;     /* how it was made; only CLONE3 has reset the signal handlers */
     uint64_t ignored;       /* signals to set to SIG_DFL then; bit n is signal n + 1 */
     bool has_umask;
     mode_t umask;
@@ -39,7 +40,7 @@ struct spawn_child_job {
 
     /* told */
     volatile uint32_t stage;
-    size_t rlimit_index;     /* RLIMIT: which one */
+    int resource;            /* RLIMIT: which one */
     const char *failed_path; /* EXEC, INTERPRETER, STDIO: on what; NULL when nothing is known */
     char path[SPAWN_CHILD_PATH_SIZE];
 };

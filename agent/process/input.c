@@ -1,5 +1,7 @@
 #include "agent/process/input.h"
 
+#include <poll.h>
+
 #include "agent/base/log.h"
 #include "agent/process/processes.h"
 #include "protocol/limits.h"
@@ -128,6 +130,13 @@ void input_done(struct input *input)
         io_close(input->io);
     input->io = NULL;
     input->fd = -1;
+}
+
+void input_check(struct input *input)
+{
+    struct pollfd pipe = {.fd = input->fd, .events = 0};
+    if (input->io && poll(&pipe, 1, 0) > 0 && (pipe.revents & POLLERR))
+        reader_is_gone(input);
 }
 
 bool input_is_open(const struct input *input)

@@ -45,6 +45,8 @@ void input_done(struct input *input);
 
 void input_writer_init(struct input_writer *writer, void (*delivered)(void *, uint64_t),
                        void (*emptied)(void *), void *arg);
+/* Closes when nobody has the read end any more; nothing is written for that. */
+void input_check(struct input *input);
 /* Queues bytes and delivers what the pipe takes now. EXHAUSTED beyond STDIN_QUEUE. */
 int input_write(struct input *input, struct input_writer *writer, const void *bytes, size_t length,
                 struct nsp_error *err);

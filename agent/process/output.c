@@ -126,6 +126,7 @@ static void look_at_full(struct output *output)
 {
     struct pollfd pipe = {.fd = output->fd, .events = POLLIN};
     wait_for_bytes(output, false);
+    process_notify(output->process, PROCESS_OUTPUT);
     if (poll(&pipe, 1, 0) < 0 || (pipe.revents & POLLIN))
         return;
     if (pipe.revents & POLLHUP)
@@ -193,9 +194,14 @@ static void on_readable(void *arg, unsigned ready)
     output_pump(arg);
 }
 
+bool output_is_blocked(const struct output *output)
+{
+    return output->io && io_wanted(output->io) == 0;
+}
+
 void output_resume(struct output *output)
 {
-    if (output->io && io_wanted(output->io) == 0 && make_room(output) > 0)
+    if (output_is_blocked(output) && make_room(output) > 0)
         wait_for_bytes(output, true);
 }
 

@@ -33,6 +33,8 @@ int output_open(struct output *output, int fd, struct nsp_error *err);
 void output_pump(struct output *output);
 /* Something that had to be kept need not be kept any more: reads on if it had stopped. */
 void output_resume(struct output *output);
+/* The ring is full of what must be kept. */
+bool output_is_blocked(const struct output *output);
 /* Stops reading for good; truncated: although somebody may still write. */
 void output_close(struct output *output, bool truncated);
 /* Frees what the struct holds, without a word to anybody. */

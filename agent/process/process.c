@@ -114,6 +114,7 @@ void process_on_exit(struct process *process, const struct exitlog_record *exit)
     process_notify(process, PROCESS_EXITED);
     for (unsigned i = 0; i < process_output_count(process); i++)
         output_pump(&process->outputs[i]);
+    input_check(&process->input);
     deadlines_arm(process);
 }
 
@@ -167,4 +168,5 @@ void process_close(struct process *process)
     spawn_free(process->spawn);
     timer_free(process->timer);
     close_pidfd(process);
+    proctree_done(&process->tree);
 }

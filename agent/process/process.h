@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "agent/loop/loop.h"
+#include "agent/os/proctree.h"
 #include "agent/process/arena.h"
 #include "agent/process/input.h"
 #include "agent/process/output.h"
@@ -62,6 +63,7 @@ struct process {
     struct timer *timer;     /* the next deadline; made when first needed */
     struct nsp_error failure; /* code NONE: has not failed */
     bool is_failed;
+    struct proctree tree;    /* who a signal in scope TREE has found */
     struct process_observer *observers, *notifying;
     struct reader *readers;
     struct process *older, *newer; /* among the exited, by exit */

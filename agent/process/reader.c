@@ -36,8 +36,6 @@ static void free_hold(struct process *process, struct table_hold *hold)
 {
     update_released(process);
     hold->state = TABLE_HOLD_FREE;
-    TABLE_IN_ORDER();
-    hold->name = 0;
 }
 
 /* Attached readers are found through the process, so that a successor can take a place over. */
@@ -54,10 +52,11 @@ static void supersede(struct process *process, int hold)
 
 static int find_hold(const struct process *process, uint64_t name)
 {
-    for (int i = 0; name != 0 && i < NSP_LIMIT_READERS; i++)
-        if (process->record->holds[i].state != TABLE_HOLD_FREE &&
-            process->record->holds[i].name == name)
+    for (int i = 0; i < NSP_LIMIT_READERS; i++) {
+        const struct table_hold *hold = &process->record->holds[i];
+        if (hold->state != TABLE_HOLD_FREE && hold->is_named && hold->name == name)
             return i;
+    }
     return -1;
 }
 
@@ -65,7 +64,7 @@ static int take_hold(struct reader *reader, const struct reader_options *options
                      struct nsp_error *err)
 {
     struct process *process = reader->process;
-    int place = find_hold(process, options->name);
+    int place = options->is_named ? find_hold(process, options->name) : -1;
     if (place >= 0 && process->record->holds[place].state == TABLE_HOLD_ATTACHED)
         supersede(process, place);
     for (int i = 0; place < 0 && i < NSP_LIMIT_READERS; i++)
@@ -76,7 +75,8 @@ static int take_hold(struct reader *reader, const struct reader_options *options
                            NSP_LIMIT_READERS);
     struct table_hold *hold = &process->record->holds[place];
     hold->name = options->name;
-    hold->hold_ms = options->name ? (uint32_t)options->hold_ms : 0;
+    hold->is_named = options->is_named;
+    hold->hold_ms = options->is_named ? (uint32_t)options->hold_ms : 0;
     hold->deadline_ns = 0;
     for (unsigned i = 0; i < TABLE_OUTPUTS; i++) {
         uint64_t tail = process->record->outputs[i].ring.tail;
@@ -118,6 +118,9 @@ int reader_attach(struct reader *reader, struct process *process,
         return -1;
     reader->next_reader = process->readers;
     process->readers = reader;
+    /* Where it goes on may be later than what its predecessor had acknowledged. */
+    update_released(process);
+    resume_outputs(process);
     deadlines_arm(process);
     return 0;
 }
@@ -133,6 +136,14 @@ static void data_piece(struct reader *reader, unsigned output, uint64_t max,
         .kind = READER_DATA, .output = output, .offset = reader->next[output], .length = length};
     ret_piece->iov_count = ring_read_slices(ring, reader->next[output], length, ret_piece->iov);
     reader->next[output] += length;
+}
+
+/* The ring is full of what this reader was sent and has not acknowledged. */
+static bool is_holding_up(const struct reader *reader, unsigned output)
+{
+    const struct table_hold *hold = hold_of(reader);
+    return hold && hold->consumed[output] < reader->next[output] &&
+           output_is_blocked(&reader->process->outputs[output]);
 }
 
 /* What the output has for the reader now, with at most max bytes of data. */
@@ -158,6 +169,11 @@ static void pull_output(struct reader *reader, unsigned output, uint64_t max,
                                            .offset = next,
                                            .truncated = state->truncated};
         reader->ended[output] = true;
+    } else if (next == state->ring.head && next != reader->blocked[output] &&
+               is_holding_up(reader, output)) {
+        *ret_piece =
+            (struct reader_piece){.kind = READER_BLOCKED, .output = output, .offset = next};
+        reader->blocked[output] = next;
     }
 }
 
@@ -229,7 +245,12 @@ bool reader_has_all(const struct reader *reader, bool until_closed)
     const struct process *process = reader->process;
     for (unsigned i = 0; i < process_output_count(process); i++) {
         const struct table_output *state = &process->record->outputs[i];
-        if (reader->next[i] >= reader->stop[i] || reader->ended[i])
+        if (reader->ended[i])
+            continue;
+        /* An end that is known already is handed out too. */
+        if (!state->is_open && reader->next[i] == state->ring.head)
+            return false;
+        if (reader->next[i] >= reader->stop[i])
             continue;
         if (until_closed || !state->is_drained || reader->next[i] < state->drained)
             return false;

@@ -13,7 +13,7 @@
 
 #include "agent/process/process.h"
 
-enum reader_piece_kind { READER_NOTHING, READER_DATA, READER_GAP, READER_END };
+enum reader_piece_kind { READER_NOTHING, READER_DATA, READER_GAP, READER_END, READER_BLOCKED };
 
 struct reader_piece {
     enum reader_piece_kind kind;
@@ -30,7 +30,8 @@ struct reader_options {
     uint64_t from[TABLE_OUTPUTS];
     bool tail;        /* from the present end instead */
     bool lossless;
-    uint64_t name;    /* 0: none */
+    bool is_named;
+    uint64_t name;
     uint64_t hold_ms;
     bool interleaved; /* in the order of arrival */
     bool follow;      /* false: ends at what is there now */
@@ -42,6 +43,7 @@ struct reader {
     uint64_t next[TABLE_OUTPUTS]; /* the next byte to hand out */
     uint64_t stop[TABLE_OUTPUTS]; /* where to end; UINT64_MAX: never */
     bool ended[TABLE_OUTPUTS];    /* END was handed out */
+    uint64_t blocked[TABLE_OUTPUTS]; /* offset of the last BLOCKED */
     bool interleaved;
     uint64_t order;  /* index entry that it is at */
     unsigned turn;   /* output that is asked first */

@@ -52,19 +52,17 @@ static int send_to_group(const struct process *process, int signal_number, struc
     return outcome(kill(-pid, signal_number), "kill", process, err);
 }
 
-/* Found ones may start others meanwhile; KILL and STOP are repeated until nothing new is found. */
-static int send_to_tree(const struct process *process, int signal_number, unsigned *ret_sent,
+/* The tree is kept for KILL: who survives the first signal may have lost all ties by then. */
+static int send_to_tree(struct process *process, int signal_number, unsigned *ret_sent,
                         struct nsp_error *err)
 {
     pid_t pid = leader_pid(process);
-    *ret_sent = 0;
-    if (pid <= 1 || is_reused(process, pid))
-        return 0;
-    return proctree_signal(pid, signal_number, ret_sent, err);
+    return proctree_signal(&process->tree, is_reused(process, pid) ? 0 : pid, signal_number,
+                           ret_sent, err);
 }
 
-int signals_send(struct process *process, int signal_number, enum signals_scope scope,
-                 unsigned *ret_sent, struct nsp_error *err)
+static int send_to(struct process *process, int signal_number, enum signals_scope scope,
+                unsigned *ret_sent, struct nsp_error *err)
 {
     unsigned sent = 0;
     int result;
@@ -81,11 +79,20 @@ int signals_send(struct process *process, int signal_number, enum signals_scope 
     return 0;
 }
 
+int signals_send(struct process *process, int signal_number, enum signals_scope scope,
+                 unsigned *ret_sent, struct nsp_error *err)
+{
+    int result = send_to(process, signal_number, scope, ret_sent, err);
+    if (process->record->kill_at == 0)
+        proctree_done(&process->tree);
+    return result;
+}
+
 int signals_kill(struct process *process, int signal_number, enum signals_scope scope,
                  uint64_t grace_ms, struct nsp_error *err)
 {
     unsigned sent;
-    if (signals_send(process, signal_number, scope, &sent, err) < 0)
+    if (send_to(process, signal_number, scope, &sent, err) < 0)
         return -1;
     if (sent == 0 || signal_number == SIGKILL)
         return 0;

@@ -29,15 +29,16 @@ enum table_policy { TABLE_POLICY_AUTO, TABLE_POLICY_BLOCK, TABLE_POLICY_DROP };
 
 enum table_input { TABLE_INPUT_NULL, TABLE_INPUT_OPEN, TABLE_INPUT_CLOSED };
 
-/* A lossless reader's place. FREE slots have name 0 and consumed 0. */
+/* A lossless reader's place. FREE ones mean nothing. */
 enum table_hold_state { TABLE_HOLD_FREE, TABLE_HOLD_ATTACHED, TABLE_HOLD_DEPARTED };
 
 struct table_hold {
-    uint64_t name;                    /* chosen by the client */
+    uint64_t name;                    /* chosen by the client, where is_named */
     uint64_t consumed[TABLE_OUTPUTS]; /* everything before is acknowledged */
     uint64_t deadline_ns;             /* DEPARTED: until when the place is kept */
     uint32_t hold_ms;
-    uint32_t state; /* enum table_hold_state */
+    uint8_t state; /* enum table_hold_state */
+    bool is_named;
 };
 
 struct table_output {

@@ -1,6 +1,7 @@
 #include "agent/services/process.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,7 +77,7 @@ static int resolve_cwd(const struct process_service *service, const char *cwd, c
     char *joined = length <= NSP_LIMIT_PATH ? malloc(length) : NULL;
     if (!joined)
         return nsp_fail_on(err, NSP_E_EXHAUSTED, "cwd", "the path is too long");
-    stpcpy(stpcpy(stpcpy(joined, service->default_cwd), "/"), cwd);
+    snprintf(joined, length, "%s/%s", service->default_cwd, cwd);
     *ret_owned = joined;
     *ret_cwd = joined;
     return 0;

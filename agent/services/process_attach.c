@@ -95,6 +95,7 @@ static void on_pull(void *arg, const uint64_t *allowance, size_t max, struct str
         [READER_DATA] = STREAM_DATA,
         [READER_GAP] = STREAM_GAP,
         [READER_END] = STREAM_END,
+        [READER_BLOCKED] = STREAM_BLOCKED,
     };
     ret_piece->kind = kinds[piece.kind];
     if (piece.kind != READER_NOTHING) {
@@ -153,11 +154,17 @@ static void on_delivered(void *arg, uint64_t length)
     stream_consumed(call_stream(attachment->call), NSP_CHANNEL_STDIN, length);
 }
 
+static struct reply *new_notification(const struct attachment *attachment)
+{
+    struct reply *reply = reply_new();
+    reply_text(reply, "process", attachment->process->record->id);
+    return reply;
+}
+
 static void tell_started(struct attachment *attachment)
 {
     const struct table_record *record = attachment->process->record;
-    struct reply *reply = reply_new();
-    reply_text(reply, "id", record->id);
+    struct reply *reply = new_notification(attachment);
     reply_int(reply, "pid", record->pid);
     reply_bool(reply, "running", !process_is_exited(attachment->process));
     reply_bytes(reply, "argv0", record->argv, strnlen(record->argv, record->argv_length));
@@ -170,7 +177,7 @@ static void tell_started(struct attachment *attachment)
 
 static void tell_exited(struct attachment *attachment)
 {
-    struct reply *reply = reply_new();
+    struct reply *reply = new_notification(attachment);
     process_record_exit_members(reply, attachment->process);
     call_notify(attachment->call, "process.exited", reply);
 }
@@ -179,7 +186,7 @@ static void tell_drained(struct attachment *attachment)
 {
     const struct table_record *record = attachment->process->record;
     attachment->told_drained = true;
-    struct reply *reply = reply_new();
+    struct reply *reply = new_notification(attachment);
     reply_u64(reply, "stdout", record->outputs[0].drained);
     reply_u64(reply, "stderr", record->outputs[1].drained);
     call_notify(attachment->call, "process.drained", reply);
@@ -189,7 +196,7 @@ static void tell_input_closed(struct attachment *attachment)
 {
     if (!attachment->is_writer)
         return;
-    struct reply *reply = reply_new();
+    struct reply *reply = new_notification(attachment);
     reply_u64(reply, "offset", attachment->process->record->input_offset);
     call_notify(attachment->call, "process.stdin_closed", reply);
 }
@@ -263,14 +270,15 @@ static int read_options(const struct process_attach_params *params,
     if (params->reader) {
         char *end;
         name = strtoull(params->reader, &end, 16);
-        if (strspn(params->reader, "0123456789abcdefABCDEF") != 16 || name == 0)
+        if (strspn(params->reader, "0123456789abcdefABCDEF") != 16)
             return nsp_fail_on(err, NSP_E_INVALID_PARAMS, "reader",
-                               "a reader's name is 16 hexadecimal digits, not all zero");
+                               "a reader's name is 16 hexadecimal digits");
     }
     *ret_options = (struct reader_options){
         .from = {(uint64_t)params->stdout_from, (uint64_t)params->stderr_from},
         .tail = params->tail,
         .lossless = params->lossless && params->follow,
+        .is_named = params->reader != NULL,
         .name = name,
         .hold_ms = (uint64_t)params->hold_ms,
         .interleaved = params->interleaved,

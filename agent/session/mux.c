@@ -135,6 +135,7 @@ static int on_end(struct session *session, struct stream *stream, const struct n
         return -1;
     if (!repeated && stream->handler->end)
         stream->handler->end(stream->arg, frame->channel);
+    stream_consumed(stream, frame->channel, 0);
     return 0;
 }
 
@@ -223,6 +224,7 @@ static const struct rule {
     [NSP_FRAME_PING] = {ON_CONNECTION, on_ping},
     [NSP_FRAME_PONG] = {ON_CONNECTION, on_pong},
     [NSP_FRAME_GOAWAY] = {ON_CONNECTION, on_goaway},
+    [NSP_FRAME_BLOCKED] = {FORBIDDEN, NULL},
 };
 
 /* May this frame come at all? *ret_stream is NULL for a stream that has ended. */

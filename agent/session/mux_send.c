@@ -116,6 +116,9 @@ int mux_send_piece(struct session *session, struct stream *stream, const struct 
         frame.type = NSP_FRAME_END;
         frame.flags = piece->truncated ? NSP_FLAG_TRUNCATED : 0;
         return queue_frame(session, &frame, err) ? 0 : -1;
+    case STREAM_BLOCKED:
+        frame.type = NSP_FRAME_BLOCKED;
+        return queue_frame(session, &frame, err) ? 0 : -1;
     default:
         frame.type = NSP_FRAME_DATA;
         frame.length = (uint32_t)piece->length;

@@ -418,7 +418,7 @@ int session_open(struct session_server *server, int fd, const struct transport *
     server->last = session;
     server->unauthenticated++;
     server->totals.connections_total++;
-    log_info("connection opened", "conn=%llu transport=%s", (unsigned long long)session->id,
-             transport->scheme);
+    log_debug("connection opened", "conn=%llu transport=%s", (unsigned long long)session->id,
+              transport->scheme);
     return 0;
 }

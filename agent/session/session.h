@@ -45,7 +45,7 @@ void session_server_set_limits(struct session_server *server, const struct sessi
 /* Starts accepting from the listener, which the server then owns. */
 int session_server_add(struct session_server *server, struct listener *listener,
                        struct nsp_error *err);
-/* Stops accepting; running sessions go on. */
+/* Stops accepting for good and takes the listeners' names away; running sessions go on. */
 void session_server_stop_accepting(struct session_server *server);
 /* Takes over an accepted or socketpair'ed descriptor, as if a listener without token had it. */
 int session_server_adopt(struct session_server *server, int fd, struct nsp_error *err);

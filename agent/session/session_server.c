@@ -47,11 +47,12 @@ void session_server_set_limits(struct session_server *server, const struct sessi
     server->limits = *limits;
 }
 
+/* Those beyond the limit are bounded by UNAUTHENTICATED, and do not keep others away. */
 static unsigned count_sessions(const struct session_server *server)
 {
     unsigned count = 0;
     for (const struct session *session = server->first; session; session = session->next)
-        count++;
+        count += session->state != CLOSED && !session->refused;
     return count;
 }
 
@@ -107,14 +108,19 @@ int session_server_add(struct session_server *server, struct listener *listener,
     return 0;
 }
 
-void session_server_stop_accepting(struct session_server *server)
+static void end_listeners(struct session_server *server, void (*end)(struct listener *listener))
 {
     while (server->listeners) {
         struct session_listener *entry = server->listeners;
         server->listeners = entry->next;
-        listener_free(entry->listener);
+        end(entry->listener);
         free(entry);
     }
+}
+
+void session_server_stop_accepting(struct session_server *server)
+{
+    end_listeners(server, listener_remove);
 }
 
 int session_server_adopt(struct session_server *server, int fd, struct nsp_error *err)
@@ -138,7 +144,7 @@ void session_server_free(struct session_server *server)
 {
     if (!server)
         return;
-    session_server_stop_accepting(server);
+    end_listeners(server, listener_free);
     while (server->first)
         session_free(server->first);
     free(server);

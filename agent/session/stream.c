@@ -90,20 +90,26 @@ void stream_respond_error(struct stream *stream, const struct nsp_error *err)
         respond(stream, text, nsp_error_json(err, text, sizeof text), true);
 }
 
+/* With what either mode puts around it. */
+static bool fits_message(const struct stream *stream, size_t length, struct nsp_error *err)
+{
+    enum { AROUND = 256 };
+    if (length + stream->label_length + AROUND <= NSP_LIMIT_JSON_MESSAGE)
+        return true;
+    (void)nsp_fail_on(err, NSP_E_EXHAUSTED, "JSON_MESSAGE", "%zu bytes are too long for a message",
+                      length);
+    return false;
+}
+
 void stream_respond(struct stream *stream, const char *text, size_t length, bool is_error)
 {
-    /* Room for what is around it in either mode. */
-    enum { AROUND = 64 };
+    struct nsp_error err = NSP_ERROR_INIT;
     if (stream->state == ENDED)
         return;
-    if (length + stream->label_length + AROUND <= NSP_LIMIT_JSON_MESSAGE) {
+    if (fits_message(stream, length, &err))
         respond(stream, text, length, is_error);
-        return;
-    }
-    struct nsp_error err = NSP_ERROR_INIT;
-    (void)nsp_fail_on(&err, NSP_E_EXHAUSTED, "JSON_MESSAGE",
-                      "the answer of %zu bytes is longer than a message can be", length);
-    stream_respond_error(stream, &err);
+    else
+        stream_respond_error(stream, &err);
 }
 
 void stream_notify(struct stream *stream, const char *method, const char *params, size_t length)
@@ -112,7 +118,8 @@ void stream_notify(struct stream *stream, const char *method, const char *params
     struct nsp_error err = NSP_ERROR_INIT;
     if (stream->state == ENDED || !session_is_open(session))
         return;
-    if (session->mode->notify(session, stream, method, params, length, &err) < 0)
+    if (!fits_message(stream, length, &err) ||
+        session->mode->notify(session, stream, method, params, length, &err) < 0)
         session_drop(session, &err);
     else
         session_touch(session);
@@ -172,7 +179,9 @@ void stream_consumed(struct stream *stream, uint8_t channel, uint64_t length)
     struct nsp_error err = NSP_ERROR_INIT;
     if (stream->state == ENDED || !stream_has_input(stream, channel))
         return;
-    if (!nsp_recv_half_consume(&stream->input[channel - 1], length) || !session_is_open(session))
+    struct nsp_recv_half *half = &stream->input[channel - 1];
+    bool is_due = nsp_recv_half_consume(half, length);
+    if ((!is_due && !nsp_recv_half_is_final(half)) || !session_is_open(session))
         return;
     if (session->mode->credit(session, stream, channel, &err) < 0)
         session_drop(session, &err);
@@ -198,7 +207,7 @@ static bool piece_is_right(const struct stream *stream, const struct stream_piec
     if (piece->kind == STREAM_DATA)
         return piece->length > 0 && piece->length <= max &&
                piece->length <= allowance[piece->channel];
-    return piece->kind == STREAM_END || piece->gap_to > piece->offset;
+    return piece->kind != STREAM_GAP || piece->gap_to > piece->offset;
 }
 
 static void count_piece(struct stream *stream, const struct stream_piece *piece)
@@ -208,7 +217,7 @@ static void count_piece(struct stream *stream, const struct stream_piece *piece)
         nsp_send_half_data(half, piece->length);
     else if (piece->kind == STREAM_GAP)
         nsp_send_half_gap(half, piece->gap_to - piece->offset);
-    else
+    else if (piece->kind == STREAM_END)
         nsp_send_half_end(half);
 }
 

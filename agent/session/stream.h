@@ -27,7 +27,8 @@
 
 struct stream;
 
-enum stream_piece_kind { STREAM_NOTHING, STREAM_DATA, STREAM_GAP, STREAM_END };
+/* BLOCKED: everything before the offset was handed out, and nothing more comes before it is consumed. */
+enum stream_piece_kind { STREAM_NOTHING, STREAM_DATA, STREAM_GAP, STREAM_END, STREAM_BLOCKED };
 
 struct stream_piece {
     enum stream_piece_kind kind;
@@ -44,7 +45,7 @@ enum stream_gone { STREAM_LOST, STREAM_CANCELLED, STREAM_DEADLINE };
 
 struct stream_handler {
     /* allowance: bytes that each channel's credit permits now, indexed by channel. At most max bytes
-     * in one piece. GAP and END need no credit. */
+     * in one piece. GAP, END and BLOCKED need no credit. */
     void (*pull)(void *arg, const uint64_t *allowance, size_t max, struct stream_piece *ret_piece);
     /* The peer has consumed everything before the offset. */
     void (*consumed)(void *arg, uint8_t channel, uint64_t offset);

@@ -6,6 +6,7 @@
 
 #include "agent/session/session_impl.h"
 #include "protocol/base64.h"
+#include "protocol/frame.h"
 #include "protocol/error_json.h"
 #include "protocol/limits.h"
 
@@ -62,39 +63,11 @@ static int queue_goodbye(struct session *session, const struct nsp_error *why,
     return queue_response(session, NULL, text, nsp_error_json(why, text, sizeof text), true, err);
 }
 
-/* Where the key "id" of the outer object stands; length when there is none. The text is our own. */
-static size_t find_id(const char *params, size_t length)
-{
-    int depth = 0;
-    bool key_next = false;
-    for (size_t i = 0; i < length; i++) {
-        char c = params[i];
-        if (c == '"') {
-            if (depth == 1 && key_next && length - i > 4 && memcmp(params + i, "\"id\":", 5) == 0)
-                return i;
-            for (i++; i < length && params[i] != '"'; i++)
-                i += params[i] == '\\';
-            key_next = false;
-        } else if (c == '{' || c == '[') {
-            key_next = ++depth == 1;
-        } else if (c == '}' || c == ']') {
-            depth--;
-        } else if (c == ',') {
-            key_next = depth == 1;
-        }
-    }
-    return length;
-}
-
-/* `id` is the request's in text mode, and what binary mode calls `id` becomes `process`. */
+/* The request's id is the first member; the others are as in binary mode. */
 static int queue_notification(struct session *session, const struct stream *stream,
                               const char *method, const char *params, size_t length,
                               struct nsp_error *err)
 {
-    static const char id_key[] = "\"id\"";
-    size_t id = find_id(params, length);
-    bool renamed = id < length;
-    size_t rest = renamed ? id + sizeof id_key - 1 : length;
     bool empty = length <= 2;
     struct iovec parts[] = {
         SESSION_LITERAL("{\"jsonrpc\":\"2.0\",\"method\":\""),
@@ -102,9 +75,7 @@ static int queue_notification(struct session *session, const struct stream *stre
         SESSION_LITERAL("\",\"params\":{\"id\":"),
         label_of(stream),
         SESSION_PART(",", empty ? 0 : 1),
-        SESSION_PART(params + 1, id - 1),
-        SESSION_PART("\"process\"", renamed ? 9 : 0),
-        SESSION_PART(params + rest, length - rest),
+        SESSION_PART(params + 1, length - 1),
         SESSION_LITERAL("}\n"),
     };
     return queue_parts(session, parts, sizeof parts / sizeof *parts, err);
@@ -122,7 +93,8 @@ static int queue_piece_head(struct session *session, const struct stream *stream
                             struct nsp_error *err)
 {
     char channel[32], offset[NUMBER_SIZE];
-    int channel_length = snprintf(channel, sizeof channel, ",\"channel\":%u", piece->channel);
+    int channel_length = snprintf(channel, sizeof channel, ",\"channel\":\"%s\"",
+                                  nsp_channel_name(piece->channel));
     int offset_length = format_number(offset, piece->offset);
     const struct iovec parts[] = {
         SESSION_LITERAL("{\"jsonrpc\":\"2.0\",\"method\":\""),
@@ -192,6 +164,8 @@ static int queue_piece(struct session *session, struct stream *stream,
                                           [STREAM_GAP] = "process.gap",
                                           [STREAM_END] = "process.end"};
     char tail[64];
+    if (piece->kind == STREAM_BLOCKED)
+        return 0; /* consumption is what the socket takes: nobody has to be asked */
     if (queue_piece_head(session, stream, piece, methods[piece->kind], err) < 0)
         return -1;
     await_flush(session, stream);

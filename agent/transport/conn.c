@@ -60,7 +60,8 @@ static void update_interest(struct conn *conn)
     if (conn->lost)
         return;
     bool write = nsp_buf_length(&conn->output) > 0 || conn->want_room;
-    unsigned wanted = (conn->want_input ? IO_READ : 0) | (write ? IO_WRITE : 0);
+    bool read = conn->want_input && nsp_buf_length(&conn->input) < conn->input.ceiling;
+    unsigned wanted = (read ? IO_READ : 0) | (write ? IO_WRITE : 0);
     if (conn->held)
         wanted = 0;
     struct nsp_error err = NSP_ERROR_INIT;
@@ -84,8 +85,6 @@ static void read_input(struct conn *conn)
     size_t room = held < conn->read_size / 2 ? conn->read_size - held : conn->read_size;
     size_t left = conn->input.ceiling - held;
     uint8_t *target;
-    if (left == 0)
-        return;
     if (room > left)
         room = left;
     if (nsp_buf_reserve(&conn->input, room, &target, &conn->error) < 0) {
@@ -108,6 +107,7 @@ static void read_input(struct conn *conn)
     adapt_read_size(conn, held + (size_t)got);
     conn->callback(conn->arg, CONN_INPUT);
     nsp_buf_shrink(&conn->input, READ_SMALL);
+    update_interest(conn); /* a full buffer reads no more */
 }
 
 static void on_io(void *arg, unsigned ready)

@@ -11,7 +11,7 @@
 #include "protocol/cleanup.h"
 
 enum {
-    BACKLOG = 128,
+    BACKLOG = 4096,
     ACCEPTS_PER_TURN = 16,
     REST_MS = 100,
 };

@@ -1,6 +1,6 @@
 /* The hybrid handshake's answer, cut at a place that the first byte chooses: both halves together
- * must be judged like the whole, no byte after the answer may be taken, and what is accepted must be
- * the canonical line. */
+ * must be judged like the whole, no byte after the answer may be taken, and what is accepted must
+ * be the canonical line. */
 #include <string.h>
 
 #include "client/hybrid.h"

@@ -119,7 +119,7 @@ def cancelling_what_floods_ends_the_flood(case):
     connection.until(lambda: stream.channels[STDOUT].next > INITIAL_CREDIT, 10, "the flood")
     stream.cancel()
     fails(stream.wait, "CANCELLED")
-    process = stream.note("process.started")["id"]
+    process = stream.note("process.started")["process"]
     equal(connection.call("process.get", id=process)["state"], "running")
     connection.call("process.kill", id=process, signal="KILL")
 

@@ -89,7 +89,7 @@ def family(connection, inner):
     stream = connection.start(["/bin/sh", "-c", f"{inner} & echo $$ $!; wait"])
     connection.until(lambda: stream.channels[STDOUT].bytes.count(b"\n") == 1, 5, "the pids")
     leader, child = map(int, stream.channels[STDOUT].bytes.split())
-    process = stream.note("process.started")["id"]
+    process = stream.note("process.started")["process"]
     eventually(lambda: proc.arguments(child)[:1] not in ([b"/bin/sh"], []), 5, "the child's execve")
     return stream, process, leader, child
 
@@ -139,9 +139,11 @@ def a_group_can_be_signalled_after_its_leader_has_exited(case):
     run = connection.run(command="sleep 100 & echo $!")
     child = int(run.stdout)
     check(proc.is_running(child), "the child lives")
-    sent = connection.call("process.signal", id=run.id, signal="KILL")["sent"]
+    sent = connection.call("process.signal", id=run.id, signal="KILL", scope="leader")["sent"]
     equal(sent, 0, "an exited process gets nothing")
-    os.kill(child, signal.SIGKILL)
+    sent = connection.call("process.signal", id=run.id, signal="KILL")["sent"]
+    equal(sent, 1, "its group is still there")
+    gone(child)
     agent.expect_no_workload()
 
 
@@ -150,7 +152,7 @@ def signals_go_by_name_and_number(case):
     _, connection = started(case)
     stream = connection.start(["/bin/sh", "-c", "trap 'echo got' USR1; echo ready; while :; do sleep 0.01; done"])
     connection.until(lambda: stream.channels[STDOUT].bytes == b"ready\n", 5, "ready")
-    process = stream.note("process.started")["id"]
+    process = stream.note("process.started")["process"]
     for count, name in enumerate(("USR1", "SIGUSR1", signal.SIGUSR1.value), 1):
         check(connection.call("process.signal", id=process, signal=name, scope="leader")["sent"] == 1, "sent")
         connection.until(lambda: stream.channels[STDOUT].bytes.count(b"got") == count, 5, f"signal {name}")
@@ -168,7 +170,7 @@ def kill_goes_from_term_to_kill_and_can_be_repeated(case):
     agent, connection = started(case)
     stream = connection.start(["/bin/sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"])
     connection.until(lambda: stream.channels[STDOUT].bytes == b"ready\n", 5, "ready")
-    process = stream.note("process.started")["id"]
+    process = stream.note("process.started")["process"]
     other = agent.connect()
     both = [connection.request("process.kill", {"id": process, "grace_ms": 200})]
     second = other.request("process.kill", {"id": process, "grace_ms": 200})
@@ -177,7 +179,7 @@ def kill_goes_from_term_to_kill_and_can_be_repeated(case):
     stream.wait()
     polite = connection.start(["/bin/sh", "-c", "trap 'exit 7' TERM; echo ready; while :; do sleep 0.02; done"])
     connection.until(lambda: polite.channels[STDOUT].bytes == b"ready\n", 5, "ready")
-    equal(connection.call("process.kill", id=polite.note("process.started")["id"])["exit"]["code"], 7)
+    equal(connection.call("process.kill", id=polite.note("process.started")["process"])["exit"]["code"], 7)
     polite.wait()
 
 
@@ -197,7 +199,7 @@ def kill_takes_the_signal_the_grace_and_the_scope(case):
 def a_stopped_process_can_be_killed(case):
     _, connection = started(case)
     stream = connection.start(["/bin/sleep", "100"])
-    process = stream.wait_note("process.started")["id"]
+    process = stream.wait_note("process.started")["process"]
     connection.call("process.signal", id=process, signal="STOP")
     equal(connection.call("process.kill", id=process, grace_ms=100)["exit"]["signal"] in (9, 15), True)
     stream.wait()
@@ -298,7 +300,7 @@ def a_repeated_key_attaches_instead_of_starting(case):
 def processes_outlive_the_connection_that_started_them(case):
     agent, connection = started(case)
     stream = connection.start(["/bin/sh", "-c", "echo one; read x; echo two; exit 5"], stdin="pipe")
-    process = stream.wait_note("process.started")["id"]
+    process = stream.wait_note("process.started")["process"]
     connection.until(lambda: stream.channels[STDOUT].bytes == b"one\n", 5, "output")
     connection.close()
     other = agent.connect()

@@ -272,7 +272,7 @@ def input_that_breaks_the_rules_of_a_channel_is_malformed(case):
     for about, make in wrong.items():
         with Connection(agent.address) as connection:
             stream = connection.start(["/bin/sleep", "100"], stdin="pipe")
-            process = stream.wait_note("process.started")["id"]
+            process = stream.wait_note("process.started")["process"]
             connection._out += make(stream.number)
             error = connection.wait_lost()
             equal(error and error["data"]["name"], "PROTOCOL", about)
@@ -365,7 +365,7 @@ def nothing_is_sent_beyond_the_credit(case):
     connection.send(frame(CREDIT, stream.number, NUMBER.pack(5), channel=STDOUT, offset=5))
     connection.drain(0.05)
     equal(output.next, expected, "credit that shrinks is ignored")
-    connection.call("process.kill", id=stream.note("process.started")["id"], signal="KILL")
+    connection.call("process.kill", id=stream.note("process.started")["process"], signal="KILL")
     stream.grant(STDOUT, 1 << 40)
     equal(stream.wait()["exit"]["signal"], 9)
 
@@ -377,7 +377,7 @@ def a_stream_without_credit_does_not_hold_up_others(case):
     connection.until(lambda: stuck.channels[STDOUT].next == INITIAL_CREDIT, 10, "a stream without credit")
     for number in range(50):
         equal(connection.run(["/bin/echo", str(number)]).stdout, b"%d\n" % number)
-    connection.call("process.kill", id=stuck.note("process.started")["id"], signal="KILL")
+    connection.call("process.kill", id=stuck.note("process.started")["process"], signal="KILL")
     stuck.grant(STDOUT, 1 << 40)
     stuck.wait()
 
@@ -410,7 +410,7 @@ def control_overtakes_a_flood(case):
     equal(count.count, total)
     check(pings >= 10, f"{pings} pings")
     at_most(stopped.channels[STDOUT].next, INITIAL_CREDIT, "bytes of the stopped stream")
-    connection.call("process.kill", id=stopped.note("process.started")["id"], signal="KILL")
+    connection.call("process.kill", id=stopped.note("process.started")["process"], signal="KILL")
     stopped.grant(STDOUT, 1 << 40)
     stopped.wait()
 
@@ -421,7 +421,7 @@ def a_call_overtakes_a_flood_that_nobody_reads(case):
     connection = agent.connect()
     flood = connection.start(FLOOD, sinks={STDOUT: Discard()})
     connection.until(lambda: flood.channels[STDOUT].next, 10, "the flood")
-    process = flood.note("process.started")["id"]
+    process = flood.note("process.started")["process"]
     time.sleep(0.1)
     began = time.monotonic()
     connection.call("process.signal", id=process, signal="KILL")

@@ -129,7 +129,7 @@ def a_reader_that_is_not_lossless_never_holds_up_a_process(case):
     connection = agent.connect()
     size = 8 * MIB
     stream = connection.start(payload.command("write", size), credit="manual", lossless=False, ring_bytes=65536)
-    process = stream.wait_note("process.started")["id"]
+    process = stream.wait_note("process.started")["process"]
     equal(agent.connect().call("process.wait", id=process)["exit"]["code"], 0)
     for channel in (STDOUT, STDERR):
         stream.grant(channel, size + INITIAL_CREDIT)

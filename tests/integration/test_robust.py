@@ -70,7 +70,7 @@ def a_stopped_reader_costs_its_ring_and_nothing_else(case):
     sink = Count()
     stream = reader.start(zeros(PENDING), sinks={STDOUT: sink})
     reader.until(lambda: sink.count, 5, "the first bytes")
-    process = stream.note("process.started")["id"]
+    process = stream.note("process.started")["process"]
     end = [0]
 
     def stalled():
@@ -102,7 +102,7 @@ def a_reader_without_credit_costs_its_ring_and_nothing_else(case):
     time.sleep(0.2)
     at_most(agent.pss_kib() - before, 8 * size // 1024 + SLACK_KIB + 8 * 8, "KiB more memory")
     for stream in streams:
-        kill(connection, stream.note("process.started")["id"])
+        kill(connection, stream.note("process.started")["process"])
 
 
 @test(timeout=60)
@@ -130,7 +130,7 @@ def readers_that_vanish_in_the_middle_of_a_flood_leave_nothing(case):
         reader = agent.connect()
         stream = reader.start(zeros(PENDING), sinks={STDOUT: Count()}, hold_ms=0)
         reader.until(lambda: stream.channels[STDOUT].next > 100000, 5, "the flood")
-        process = stream.note("process.started")["id"]
+        process = stream.note("process.started")["process"]
         reader.close()
         kill(connection, process)
         connection.call("process.forget", id=process)

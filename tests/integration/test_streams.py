@@ -104,7 +104,7 @@ def input_beyond_the_credit_does_not_block_the_connection(case):
     connection.drain(0.2)
     at_most(stream.input.limit, 2 * MIB, "credit for a process that does not read")
     at_most(connection.ping(), scaled(1), "seconds of a ping")
-    connection.call("process.kill", id=stream.note("process.started")["id"], signal="KILL")
+    connection.call("process.kill", id=stream.note("process.started")["process"], signal="KILL")
     stream.wait()
 
 
@@ -112,7 +112,7 @@ def input_beyond_the_credit_does_not_block_the_connection(case):
 def input_is_also_accepted_by_calls(case):
     _, connection = started(case)
     stream = connection.start(["/bin/cat"], stdin="pipe")
-    process = stream.wait_note("process.started")["id"]
+    process = stream.wait_note("process.started")["process"]
     equal(connection.call("process.stdin", id=process, data="text ")["offset"], 5)
     binary = {"b64": base64.b64encode(b"\0\xff").decode()}
     equal(connection.call("process.stdin", id=process, data=binary, offset=5)["offset"], 7)
@@ -126,7 +126,7 @@ def input_is_also_accepted_by_calls(case):
 def input_can_be_closed_by_a_call(case):
     _, connection = started(case)
     stream = connection.start(["/bin/cat"], stdin="pipe")
-    process = stream.wait_note("process.started")["id"]
+    process = stream.wait_note("process.started")["process"]
     connection.call("process.stdin", id=process, data="abc")
     equal(connection.call("process.close_stdin", id=process)["offset"], 3)
     stream.wait()
@@ -149,7 +149,7 @@ def a_process_that_closes_its_input_is_told(case):
 def the_input_of_a_process_without_a_pipe_is_refused(case):
     _, connection = started(case)
     stream = connection.start(["/bin/sleep", "100"])
-    process = stream.wait_note("process.started")["id"]
+    process = stream.wait_note("process.started")["process"]
     error = fails(lambda: connection.call("process.stdin", id=process, data="x"), "STATE")
     check(not error.retryable, f"{error}")
     connection.call("process.kill", id=process, signal="KILL")
@@ -160,7 +160,7 @@ def the_input_of_a_process_without_a_pipe_is_refused(case):
 def two_clients_may_write_one_after_the_other(case):
     agent, first = started(case)
     stream = first.start(["/bin/cat"], stdin="pipe")
-    process = stream.wait_note("process.started")["id"]
+    process = stream.wait_note("process.started")["process"]
     stream.write(b"one ")
     first.until(lambda: stream.channels[STDOUT].bytes == b"one ", 5, "the echo")
     second = agent.connect()
@@ -269,7 +269,7 @@ def an_attach_without_follow_ends_at_once(case):
     _, connection = started(case)
     stream = connection.start(["/bin/sh", "-c", "echo early; sleep 100"])
     connection.until(lambda: stream.channels[STDOUT].bytes, 5, "output")
-    process = stream.note("process.started")["id"]
+    process = stream.note("process.started")["process"]
     began = time.monotonic()
     look = connection.attach(process, follow=False)
     look.wait()
@@ -286,7 +286,7 @@ def tail_starts_at_the_present_end(case):
     _, connection = started(case)
     stream = connection.start(["/bin/sh", "-c", "echo early; read x; echo late"], stdin="pipe")
     connection.until(lambda: stream.channels[STDOUT].bytes, 5, "output")
-    process = stream.note("process.started")["id"]
+    process = stream.note("process.started")["process"]
     tail = connection.attach(process, tail=True)
     equal(tail.wait_note("process.started")["stdout_from"], 6)
     stream.write(b"go\n")
@@ -372,7 +372,7 @@ def a_second_lossless_reader_gets_everything_too(case):
     size = 4 * MIB
     sinks = {STDOUT: payload.Checker(1), STDERR: payload.Checker(2)}
     stream = first.start(payload.command("write", size), sinks=sinks)
-    process = stream.wait_note("process.started")["id"]
+    process = stream.wait_note("process.started")["process"]
     second = agent.connect()
     reader = case.thread(lambda: follow(second, process))
     stream.wait(30)

@@ -22,8 +22,7 @@ void fake_agent_init(struct fake_agent *fake)
 {
     memset(fake, 0, sizeof *fake);
     fake->fd = -1;
-    snprintf(fake->path, sizeof fake->path, "/tmp/fake-agent-%d-%p", (int)getpid(),
-             (void *)fake);
+    snprintf(fake->path, sizeof fake->path, "/tmp/fake-agent-%d-%p", (int)getpid(), (void *)fake);
     snprintf(fake->address, sizeof fake->address, "unix:%s", fake->path);
     struct sockaddr_un un = {.sun_family = AF_UNIX};
     memcpy(un.sun_path, fake->path, sizeof fake->path);
@@ -56,6 +55,49 @@ void fake_agent_work(struct fake_agent *fake)
         return;
     }
     (void)nsp_client_step(fake->client, ROUND_MS, NULL);
+}
+
+void fake_agent_open(struct fake_agent *fake, const struct nsp_client_options *options)
+{
+    struct nsp_error err = NSP_ERROR_INIT;
+    ck_assert_msg(nsp_client_new(fake->address, options, &fake->client, &err) == 0, "%s", err.msg);
+}
+
+struct nsp_call *fake_agent_call(struct fake_agent *fake, const char *method, unsigned flags)
+{
+    struct nsp_call *call = NULL;
+    struct nsp_error err = NSP_ERROR_INIT;
+    ck_assert_msg(nsp_call_new(fake->client, method, NULL, 0, flags, &call, &err) == 0, "%s",
+                  err.msg);
+    return call;
+}
+
+void fake_agent_expect_result(struct fake_agent *fake, struct nsp_call *call, const char *json)
+{
+    struct nsp_error err = NSP_ERROR_INIT;
+    const char *result = NULL;
+    FAKE_UNTIL(fake, nsp_call_done(call));
+    ck_assert_msg(nsp_call_result(call, &result, &err) == 0, "%s", err.msg);
+    ck_assert_str_eq(result, json);
+    nsp_call_free(call);
+}
+
+void fake_agent_expect_error(struct fake_agent *fake, struct nsp_call *call,
+                             enum nsp_error_code code)
+{
+    struct nsp_error err = NSP_ERROR_INIT;
+    const char *result = NULL;
+    FAKE_UNTIL(fake, nsp_call_done(call));
+    ck_assert_int_eq(nsp_call_result(call, &result, &err), -1);
+    ck_assert_msg(err.code == code, "%s: %s", nsp_error_name(err.code), err.msg);
+    nsp_call_free(call);
+}
+
+void fake_agent_expect_failed(struct fake_agent *fake, enum nsp_error_code code)
+{
+    FAKE_UNTIL(fake, nsp_client_state(fake->client) == NSP_CLIENT_FAILED);
+    const struct nsp_error *error = nsp_client_last_error(fake->client);
+    ck_assert_msg(error->code == code, "%s: %s", nsp_error_name(error->code), error->msg);
 }
 
 void fake_agent_accept_only(struct fake_agent *fake)
@@ -122,8 +164,7 @@ void fake_agent_expect(struct fake_agent *fake, uint8_t type)
     fake_agent_read(fake, fake->payload, fake->frame.length);
     fake->payload[fake->frame.length] = '\0';
     ck_assert_msg(fake->frame.type == type, "%s came instead of %s: %.200s",
-                  nsp_frame_type_name(fake->frame.type), nsp_frame_type_name(type),
-                  fake->payload);
+                  nsp_frame_type_name(fake->frame.type), nsp_frame_type_name(type), fake->payload);
 }
 
 uint32_t fake_agent_expect_request(struct fake_agent *fake, const char *method,

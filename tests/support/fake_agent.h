@@ -34,6 +34,15 @@ void fake_agent_done(struct fake_agent *fake);
 /* One round of the client, of at most some milliseconds. */
 void fake_agent_work(struct fake_agent *fake);
 
+/* A client of this agent; no error is expected. */
+void fake_agent_open(struct fake_agent *fake, const struct nsp_client_options *options);
+/* A call without parameters, and its end: the call is freed. */
+struct nsp_call *fake_agent_call(struct fake_agent *fake, const char *method, unsigned flags);
+void fake_agent_expect_result(struct fake_agent *fake, struct nsp_call *call, const char *json);
+void fake_agent_expect_error(struct fake_agent *fake, struct nsp_call *call,
+                             enum nsp_error_code code);
+void fake_agent_expect_failed(struct fake_agent *fake, enum nsp_error_code code);
+
 /* Accepts the next connection and takes the client's preface; then sends ours and answers hello. */
 void fake_agent_accept(struct fake_agent *fake);
 void fake_agent_accept_only(struct fake_agent *fake);

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +12,7 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
+#include "agent/transport/listener.h"
 #include "protocol/error_json.h"
 #include "tests/support/unit.h"
 
@@ -174,7 +177,7 @@ static void say_hello(struct peer_call *call, const char *text, size_t length)
 
 static void notify(struct peer_call *call)
 {
-    static const char head[] = "{\"id\":\"p\",\"text\":\"";
+    static const char head[] = "{\"process\":\"p\",\"text\":\"";
     size_t length = sizeof head - 1;
     char *text = malloc(length + call->bytes + 2);
     ck_assert_ptr_nonnull(text);
@@ -187,6 +190,16 @@ static void notify(struct peer_call *call)
     answer(call, "{}", false);
 }
 
+static void answer_long(struct peer_call *call)
+{
+    char *text = malloc(call->bytes + 1);
+    ck_assert_ptr_nonnull(text);
+    memset(text, '1', call->bytes);
+    text[call->bytes] = '\0';
+    answer(call, text, false);
+    free(text);
+}
+
 static void start(struct peer_call *call, const char *text, size_t length)
 {
     if (strcmp(call->method, "hello") == 0) {
@@ -196,6 +209,8 @@ static void start(struct peer_call *call, const char *text, size_t length)
         call->stream = NULL;
         call->responded++;
         stream_respond(stream, text, length, false);
+    } else if (strcmp(call->method, "long") == 0) {
+        answer_long(call);
     } else if (strcmp(call->method, "notify") == 0) {
         notify(call);
     } else if (strcmp(call->method, "sink") == 0) {
@@ -263,6 +278,28 @@ void peer_connect(struct peer *peer)
     peer_disconnect(peer);
     peer->fd = fds[0];
     ck_assert_int_eq(session_server_adopt(peer->server, fds[1], NULL), 0);
+}
+
+void peer_connect_tcp(struct peer *peer, const char *text)
+{
+    struct address address;
+    struct token token = {.length = strlen(text)};
+    const struct listener_options options = {.token = &token};
+    struct listener *listener;
+    struct sockaddr_storage name;
+    socklen_t length = sizeof name;
+    memcpy(token.text, text, token.length);
+    ck_assert_int_eq(address_parse("tcp:127.0.0.1:0", &address, NULL), 0);
+    ck_assert_int_eq(listener_open(&address, &options, -1, &listener, NULL), 0);
+    ck_assert_int_eq(session_server_add(peer->server, listener, NULL), 0);
+    ck_assert_int_eq(getsockname(listener_fd(listener), (struct sockaddr *)&name, &length), 0);
+    peer_disconnect(peer);
+    peer->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(connect(peer->fd, (struct sockaddr *)&name, length), 0);
+    ck_assert_int_eq(fcntl(peer->fd, F_SETFL, O_NONBLOCK), 0);
+    /* A frame goes out as header and payload; the second must not wait for an acknowledgement. */
+    ck_assert_int_eq(setsockopt(peer->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)), 0);
+    peer_settle(peer);
 }
 
 void peer_disconnect(struct peer *peer)
@@ -461,4 +498,85 @@ bool peer_next_line(struct peer *peer, char *target, size_t capacity)
     target[line] = '\0';
     nsp_buf_consume(&peer->in, line + 1);
     return true;
+}
+
+void peer_request_part(struct peer *peer, uint32_t stream, const char *text, size_t length,
+                       bool more)
+{
+    struct nsp_frame frame = {.length = (uint32_t)length,
+                              .stream = stream,
+                              .type = NSP_FRAME_REQUEST,
+                              .flags = more ? NSP_FLAG_MORE : 0};
+    peer_send_frame(peer, &frame, text);
+}
+
+void peer_send_number(struct peer *peer, uint8_t type, uint32_t stream, uint8_t channel,
+                      uint64_t offset, uint64_t number)
+{
+    uint8_t payload[8];
+    struct nsp_frame frame = {
+        .length = 8, .stream = stream, .type = type, .channel = channel, .offset = offset};
+    nsp_frame_put_u64(payload, number);
+    peer_send_frame(peer, &frame, payload);
+}
+
+void peer_send_plain(struct peer *peer, uint8_t type, uint32_t stream, uint8_t channel,
+                     uint64_t offset)
+{
+    struct nsp_frame frame = {.stream = stream, .type = type, .channel = channel, .offset = offset};
+    peer_send_frame(peer, &frame, NULL);
+}
+
+void peer_send_data(struct peer *peer, uint32_t stream, uint64_t offset, size_t length)
+{
+    struct nsp_frame frame = {.length = (uint32_t)length,
+                              .stream = stream,
+                              .type = NSP_FRAME_DATA,
+                              .channel = NSP_CHANNEL_STDIN,
+                              .offset = offset};
+    uint8_t *bytes = malloc(length);
+    ck_assert_ptr_nonnull(bytes);
+    for (size_t i = 0; i < length; i++)
+        bytes[i] = peer_byte(offset + i);
+    peer_send_frame(peer, &frame, bytes);
+    free(bytes);
+}
+
+uint64_t peer_take_data(struct peer *peer, uint32_t stream, uint64_t offset)
+{
+    struct nsp_frame frame;
+    const char *payload;
+    while (nsp_buf_length(&peer->in) > 8 && nsp_buf_bytes(&peer->in)[8] == NSP_FRAME_DATA &&
+           peer_next(peer, &frame, &payload)) {
+        size_t wrong = 0;
+        ck_assert_uint_eq(frame.stream, stream);
+        ck_assert_uint_eq(frame.channel, NSP_CHANNEL_STDOUT);
+        ck_assert_uint_eq(frame.offset, offset);
+        for (size_t i = 0; i < frame.length; i++)
+            wrong += (uint8_t)payload[i] != peer_byte(offset + i);
+        ck_assert_uint_eq(wrong, 0);
+        offset += frame.length;
+    }
+    return offset;
+}
+
+void peer_assert_error(const struct nsp_frame *frame, const char *payload, const char *name)
+{
+    char wanted[64];
+    snprintf(wanted, sizeof wanted, "\"name\":\"%s\"", name);
+    ck_assert_msg(memmem(payload, frame->length, wanted, strlen(wanted)) != NULL, "%.*s",
+                  (int)frame->length, payload);
+}
+
+struct session_stats peer_stats(const struct peer *peer)
+{
+    struct session_stats stats;
+    session_server_stats(peer->server, &stats);
+    return stats;
+}
+
+struct peer_call *peer_last_call(struct peer *peer)
+{
+    ck_assert_uint_gt(peer->call_count, 0);
+    return &peer->calls[peer->call_count - 1];
 }

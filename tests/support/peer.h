@@ -9,6 +9,7 @@
  *   {"method":"sink","bytes":W}        takes channel 1 with a window of W; answered at END
  *   {"method":"notify","bytes":N}      one notification with a string of N bytes, answer
  *   {"method":"stuck"}                 wants to pull, never has anything
+ *   {"method":"long","bytes":N}        answered with N bytes
  *
  * "deadline_ms" sets a deadline, "id" (a number, text mode) the label.
  */
@@ -54,6 +55,8 @@ void peer_set_up(struct peer *peer, const struct session_limits *limits);
 void peer_tear_down(struct peer *peer);
 
 void peer_connect(struct peer *peer); /* a socketpair that the server adopts */
+/* Over loopback TCP, where this token is asked for. */
+void peer_connect_tcp(struct peer *peer, const char *token);
 void peer_disconnect(struct peer *peer);
 
 /* Sends all; runs the loop while the socket is full. */
@@ -61,6 +64,17 @@ void peer_send(struct peer *peer, const void *bytes, size_t length);
 void peer_send_text(struct peer *peer, const char *text);
 void peer_send_frame(struct peer *peer, const struct nsp_frame *frame, const void *payload);
 void peer_request(struct peer *peer, uint32_t stream, const char *text);
+/* Part of a request. */
+void peer_request_part(struct peer *peer, uint32_t stream, const char *text, size_t length,
+                       bool more);
+/* PING, PONG, CREDIT, GAP. */
+void peer_send_number(struct peer *peer, uint8_t type, uint32_t stream, uint8_t channel,
+                      uint64_t offset, uint64_t number);
+/* Without payload: END, CANCEL. */
+void peer_send_plain(struct peer *peer, uint8_t type, uint32_t stream, uint8_t channel,
+                     uint64_t offset);
+/* DATA on channel 1 with bytes of peer_byte. */
+void peer_send_data(struct peer *peer, uint32_t stream, uint64_t offset, size_t length);
 /* Preface and hello, and takes the answers. */
 void peer_greet(struct peer *peer);
 
@@ -78,6 +92,14 @@ void peer_expect_preface(struct peer *peer);
 void peer_expect_goaway(struct peer *peer, const char *name);
 /* Takes the next line without its newline into target; false when there is none. */
 bool peer_next_line(struct peer *peer, char *target, size_t capacity);
+
+/* Takes DATA of the stream from offset on, checking every byte; returns where it ends. */
+uint64_t peer_take_data(struct peer *peer, uint32_t stream, uint64_t offset);
+/* The payload is an error of this name. */
+void peer_assert_error(const struct nsp_frame *frame, const char *payload, const char *name);
+
+struct session_stats peer_stats(const struct peer *peer);
+struct peer_call *peer_last_call(struct peer *peer);
 
 uint8_t peer_byte(uint64_t offset);
 

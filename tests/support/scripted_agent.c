@@ -53,7 +53,7 @@ static void die(void)
     raise(SIGKILL);
 }
 
-static void obey(void)
+__attribute__((noreturn)) static void obey(void)
 {
     struct storewire_message message;
     struct nsp_error err;
@@ -192,7 +192,8 @@ static void leave_exits(void)
     }
 }
 
-/* The wake descriptor was signalled at the start if anything is unread; later exits signal again. */
+/* The wake descriptor was signalled at the start if anything is unread; later exits signal again.
+ */
 static void check_exits(void)
 {
     struct exitlog *log = open_log();
@@ -253,37 +254,125 @@ __attribute__((noreturn)) static void be_child(const char *kind)
         pause();
 }
 
-static void play(const char *script, const char *path, unsigned number, unsigned start)
+__attribute__((noreturn)) static void hang(void)
 {
-    if (strcmp(script, "refuse") == 0)
-        _exit((int)number);
-    if (strcmp(script, "die-early") == 0 && start < number)
+    for (;;)
+        pause();
+}
+
+/* What a start has to know of itself. */
+struct turn {
+    const char *path;
+    unsigned number; /* of the command line */
+    unsigned start;  /* from 0 */
+};
+
+static void play_obey(const struct turn *turn)
+{
+    (void)turn;
+    say_ready();
+}
+
+static void play_refuse(const struct turn *turn)
+{
+    _exit((int)turn->number);
+}
+
+static void play_die(const struct turn *turn)
+{
+    say_ready();
+    if (turn->start < turn->number)
         die();
-    if (strcmp(script, "inspect") == 0)
-        inspect();
-    if (strcmp(script, "store") == 0 && start > 0)
+}
+
+static void play_die_early(const struct turn *turn)
+{
+    if (turn->start < turn->number)
+        die();
+    say_ready();
+}
+
+static void play_close(const struct turn *turn)
+{
+    say_ready();
+    if (turn->start < turn->number) {
+        close(STOREWIRE_FD_SOCKET);
+        hang();
+    }
+}
+
+static void play_hang(const struct turn *turn)
+{
+    (void)turn;
+    say_ready();
+    report->ready = true;
+    hang();
+}
+
+static void play_ask(const struct turn *turn)
+{
+    (void)turn;
+    say_ready();
+    say(&(struct storewire_message){.op = STOREWIRE_SHUTDOWN}, NULL);
+}
+
+static void play_inspect(const struct turn *turn)
+{
+    (void)turn;
+    inspect();
+    say_ready();
+}
+
+static void play_store(const struct turn *turn)
+{
+    if (turn->start > 0)
         check_store();
-    if (strcmp(script, "exits") == 0 && start > 0)
-        check_exits();
-    if (strcmp(script, "workload") == 0)
-        start_workload(path);
-    if (strcmp(script, "store") == 0 && start == 0)
+    else
         fill_store();
     say_ready();
-    if (strcmp(script, "exits") == 0 && start == 0)
-        leave_exits();
-    if ((strcmp(script, "die") == 0 && start < number) ||
-        ((strcmp(script, "store") == 0 || strcmp(script, "exits") == 0) && start == 0))
+    if (turn->start == 0)
         die();
-    if (strcmp(script, "close") == 0 && start < number)
-        close(STOREWIRE_FD_SOCKET);
-    if (strcmp(script, "hang") == 0 || (strcmp(script, "close") == 0 && start < number)) {
-        report->ready = strcmp(script, "hang") == 0;
-        for (;;)
-            pause();
+}
+
+static void play_exits(const struct turn *turn)
+{
+    if (turn->start > 0)
+        check_exits();
+    say_ready();
+    if (turn->start == 0) {
+        leave_exits();
+        die();
     }
-    if (strcmp(script, "ask") == 0)
-        say(&(struct storewire_message){.op = STOREWIRE_SHUTDOWN}, NULL);
+}
+
+static void play_workload(const struct turn *turn)
+{
+    start_workload(turn->path);
+    say_ready();
+}
+
+static const struct {
+    const char *name;
+    void (*play)(const struct turn *turn);
+} scripts[] = {
+    {"obey", play_obey},   {"refuse", play_refuse},       {"die", play_die},
+    {"close", play_close}, {"die-early", play_die_early}, {"hang", play_hang},
+    {"ask", play_ask},     {"inspect", play_inspect},     {"store", play_store},
+    {"exits", play_exits}, {"workload", play_workload},
+};
+
+/* argv: program, "agent", script, report, number. */
+__attribute__((noreturn)) static void be_agent(char **argv)
+{
+    struct turn turn = {.path = argv[3], .number = (unsigned)atoi(argv[4])};
+    turn.start = atomic_fetch_add(&report->starts, 1);
+    if (turn.start < SCRIPTED_STARTS) {
+        report->agents[turn.start] = getpid();
+        report->started_ns[turn.start] = clock_now_ns();
+    }
+    for (size_t i = 0; i < sizeof scripts / sizeof scripts[0]; i++)
+        if (strcmp(scripts[i].name, argv[2]) == 0)
+            scripts[i].play(&turn);
     obey();
 }
 
@@ -298,10 +387,5 @@ void scripted_agent_main(int argc, char **argv)
         _exit(99);
     if (is_child)
         be_child(argv[2]);
-    unsigned start = atomic_fetch_add(&report->starts, 1);
-    if (start < SCRIPTED_STARTS) {
-        report->agents[start] = getpid();
-        report->started_ns[start] = clock_now_ns();
-    }
-    play(argv[2], argv[3], (unsigned)atoi(argv[4]), start);
+    be_agent(argv);
 }

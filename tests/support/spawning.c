@@ -70,7 +70,7 @@ struct spawn_request spawning_request(char *const *argv, int way)
     return (struct spawn_request){.argv = argv,
                                   .environment = no_environment,
                                   .stdio = {-1, -1, -1},
-                                  .legacy_clone = way == 1};
+                                  .way = (enum clone_way)way};
 }
 
 enum spawn_result spawning_wait(struct spawn *spawn, struct nsp_error *failure)
@@ -143,11 +143,11 @@ const char *spawning_directory(void)
 Suite *spawning_suite(const char *name, const TTest *const *tests, size_t count)
 {
     Suite *suite = suite_create(name);
-    TCase *both = tcase_create("clone3 and clone");
-    tcase_add_checked_fixture(both, spawning_make_directory, spawning_remove_directory);
-    tcase_set_timeout(both, 60);
+    TCase *ways = tcase_create("every way");
+    tcase_add_checked_fixture(ways, spawning_make_directory, spawning_remove_directory);
+    tcase_set_timeout(ways, 60);
     for (size_t i = 0; i < count; i++)
-        tcase_add_loop_test(both, tests[i], 0, SPAWNING_WAYS);
-    suite_add_tcase(suite, both);
+        tcase_add_loop_test(ways, tests[i], 0, CLONE_WAYS);
+    suite_add_tcase(suite, ways);
     return suite;
 }

@@ -12,8 +12,6 @@
 #include "agent/os/spawn.h"
 #include "protocol/error.h"
 
-enum { SPAWNING_WAYS = 2 }; /* 0: clone3(2); 1: as on a kernel without it */
-
 /* What became of a child. */
 struct spawning_result {
     enum spawn_result outcome;
@@ -46,7 +44,7 @@ struct spawning_result spawning_shell(const char *script, int way);
 void spawning_assert_failed(const struct spawning_result *result, const char *op, int sys_errno,
                             const char *object);
 
-/* The tests, each once a way, in a suite of one case. */
+/* The tests, each once for every enum clone_way, in a suite of one case. */
 Suite *spawning_suite(const char *name, const TTest *const *tests, size_t count);
 
 #endif

@@ -65,8 +65,8 @@ START_TEST(answer_may_be_split_anywhere)
 END_TEST
 
 static const char *const garbage[] = {
-    "X",        "ok 1\n",   "OK\n",     "OK \n",          "OK  1\n",         "OK -1\n", "OK 1\r\n",
-    "OK 1 \n",  "OKAY 1\n", "\n",       "OK 4294967296\n", "OK 00000000001\n", "\xC0NSP", "HTTP/1.1",
+    "X",       "ok 1\n",   "OK\n", "OK \n",           "OK  1\n",          "OK -1\n", "OK 1\r\n",
+    "OK 1 \n", "OKAY 1\n", "\n",   "OK 4294967296\n", "OK 00000000001\n", "\xC0NSP", "HTTP/1.1",
 };
 
 START_TEST(garbage_is_refused_at_its_first_byte)

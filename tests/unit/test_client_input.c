@@ -175,7 +175,7 @@ static void tell_started(uint64_t offset)
 {
     char text[256];
     snprintf(text, sizeof text,
-             "{\"method\":\"process.started\",\"params\":{\"id\":\"p\",\"pid\":1,"
+             "{\"method\":\"process.started\",\"params\":{\"process\":\"p\",\"pid\":1,"
              "\"stdin_offset\":%llu,\"stdout_from\":0,\"stderr_from\":0}}",
              (unsigned long long)offset);
     fake_agent_json(&fake, NSP_FRAME_NOTIFY, stream, text);

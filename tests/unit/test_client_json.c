@@ -63,7 +63,8 @@ START_TEST(bytes_come_as_text_or_base64)
     struct nsp_buf bytes;
     struct nsp_error err = NSP_ERROR_INIT;
     nsp_buf_init(&bytes, 16);
-    parse("{\"a\":\"text\",\"b\":{\"b64\":\"/w==\"},\"c\":{\"b64\":\"\"},\"d\":3,\"e\":{\"b64\":\"?\"},"
+    parse("{\"a\":\"text\",\"b\":{\"b64\":\"/"
+          "w==\"},\"c\":{\"b64\":\"\"},\"d\":3,\"e\":{\"b64\":\"?\"},"
           "\"f\":\"0123456789abcdef\"}");
     ck_assert_int_eq(nsp_json_bytes(nsp_json_get(json, "a"), &bytes, NULL), 0);
     ck_assert_int_eq(nsp_json_bytes(nsp_json_get(json, "b"), &bytes, NULL), 0);
@@ -118,7 +119,8 @@ START_TEST(the_writer_makes_json_that_is_acceptable)
     nsp_writer_error(&writer, "error", &error);
     nsp_writer_close(&writer, '}');
     ck_assert_int_eq(nsp_writer_take(&writer, &text, NULL), 0);
-    ck_assert_ptr_nonnull(strstr(text, "\"max\":18446744073709551615,\"min\":-9223372036854775808"));
+    ck_assert_ptr_nonnull(
+        strstr(text, "\"max\":18446744073709551615,\"min\":-9223372036854775808"));
     ck_assert_ptr_nonnull(strstr(text, "\"list\":[{\"b64\":\"YQBi\"},\"\"]"));
     ck_assert_ptr_nonnull(strstr(text, "\"none\":null,\"empty\":{},\"error\":{\"code\":"));
     parse(text);

@@ -83,7 +83,7 @@ static const struct {
     {0, 7, 0, "stream 0"},         /* REQUEST on the connection */
     {8, 7, 1, "stream 1 on PING"}, /* PING on a stream */
     {10, 4, 1, "on GOAWAY"},
-    {1, 3, 1, "payload of 1"}, /* shorter than {} */
+    {1, 3, 0, "payload of 0"}, /* empty RESPONSE */
     {3, 3, 1, "payload"},      /* DATA above the limit */
     {0, 0, 1, "payload"},      /* */
     {4, 3, 1, "payload of 1"}, /* END with payload */
@@ -116,6 +116,19 @@ START_TEST(data_must_not_be_empty)
     ck_assert_int_eq(nsp_frame_decode(header, &frame, NULL), -1);
     header[3] = 1;
     ck_assert_int_eq(nsp_frame_decode(header, &frame, NULL), 0);
+}
+END_TEST
+
+/* The last piece of a message that came in several frames may be one byte. */
+START_TEST(a_message_may_end_in_one_byte)
+{
+    uint8_t header[NSP_FRAME_HEADER_SIZE];
+    struct nsp_frame frame;
+    for (int row = 0; row < 3; row++) {
+        memcpy(header, known[row].header, sizeof header);
+        memcpy(header, "\0\0\0\1", 4);
+        ck_assert_int_eq(nsp_frame_decode(header, &frame, NULL), 0);
+    }
 }
 END_TEST
 
@@ -178,6 +191,7 @@ static Suite *suite(void)
     tcase_add_loop_test(tests, a_frame_is_read_as_it_was_written, 0, KNOWN);
     tcase_add_loop_test(tests, a_malformed_header_is_refused, 0, MALFORMED);
     tcase_add_test(tests, data_must_not_be_empty);
+    tcase_add_test(tests, a_message_may_end_in_one_byte);
     tcase_add_test(tests, types_have_names);
     tcase_add_test(tests, numbers_are_big_endian);
     tcase_add_test(tests, the_preface_is_ours);

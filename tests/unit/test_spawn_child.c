@@ -1,5 +1,5 @@
 /* What the started program finds: descriptors, signals, limits, session, parent. Every case runs
- * twice: with clone3(2), and as on a kernel without it. */
+ * for each way of cloning. */
 #include "agent/os/spawn_child.h"
 
 #include <errno.h>

@@ -14,8 +14,8 @@ import time
 
 from support.tap import Failure, scaled
 
-REQUEST, RESPONSE, NOTIFY, DATA, END, GAP, CREDIT, CANCEL, PING, PONG, GOAWAY = range(1, 12)
-NAMES = "? REQUEST RESPONSE NOTIFY DATA END GAP CREDIT CANCEL PING PONG GOAWAY".split()
+REQUEST, RESPONSE, NOTIFY, DATA, END, GAP, CREDIT, CANCEL, PING, PONG, GOAWAY, BLOCKED = range(1, 13)
+NAMES = "? REQUEST RESPONSE NOTIFY DATA END GAP CREDIT CANCEL PING PONG GOAWAY BLOCKED".split()
 MORE, TRUNCATED = 1, 2
 STDIN, STDOUT, STDERR = 1, 2, 3
 
@@ -28,17 +28,18 @@ INITIAL_CREDIT = 1048576
 
 # What the agent may send: type -> (least payload, most payload, flags, channels, on a stream)
 FROM_AGENT = {
-    RESPONSE: (2, FRAME_PAYLOAD, MORE, (0,), True),
-    NOTIFY: (2, FRAME_PAYLOAD, MORE, (0,), True),
+    RESPONSE: (1, FRAME_PAYLOAD, MORE, (0,), True),
+    NOTIFY: (1, FRAME_PAYLOAD, MORE, (0,), True),
     DATA: (1, FRAME_PAYLOAD, 0, (STDOUT, STDERR), True),
     END: (0, 0, TRUNCATED, (STDOUT, STDERR), True),
     GAP: (8, 8, 0, (STDOUT, STDERR), True),
     CREDIT: (8, 8, 0, (STDIN,), True),
+    BLOCKED: (0, 0, 0, (STDOUT, STDERR), True),
     PING: (8, 8, 0, (0,), False),
     PONG: (8, 8, 0, (0,), False),
     GOAWAY: (2, FRAME_PAYLOAD, 0, (0,), False),
 }
-WITH_OFFSET = (DATA, END, GAP, CREDIT)
+WITH_OFFSET = (DATA, END, GAP, CREDIT, BLOCKED)
 
 
 class Violation(Exception):
@@ -279,6 +280,11 @@ class Stream:
             incoming.limit = max(incoming.limit, to + INITIAL_CREDIT if incoming.credit == "auto" else 0)
             if incoming.credit == "auto":
                 self.grant(channel, incoming.limit)
+        elif kind == BLOCKED:
+            if offset != incoming.next:
+                raise Violation(f"BLOCKED at {offset}, expected {incoming.next}")
+            self.log.append(("blocked", channel, offset))
+            self.grant(channel, incoming.limit)
         else:
             self.log.append(("end", channel, offset, bool(flags & TRUNCATED)))
             incoming.finish(offset, bool(flags & TRUNCATED))
