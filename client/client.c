@@ -44,6 +44,7 @@ struct nsp_client {
     uint64_t since;        /* start of the attempt or of READY */
     uint64_t outage_since; /* valid unless there was progress since */
     uint64_t retry_at, pause;
+    bool reached; /* somebody has accepted a connection */
     bool greeted_once, progress;
     bool due; /* process has something to do at once */
     struct nsp_error last_error, broken;
@@ -184,6 +185,7 @@ static void on_open(void *arg)
 {
     struct nsp_client *client = arg;
     AUTO_FREE char *text = NULL;
+    client->reached = true;
     const char *token_file =
         client->address.token_file[0] ? client->address.token_file : client->token_file;
     if (nsp_hello_request(client->name, client->token, token_file, &text, &client->broken) < 0)
@@ -258,13 +260,14 @@ static void give_up(struct nsp_client *client)
         nsp_call_fail(client->calls[client->count - 1], &client->last_error);
 }
 
-/* Before the first success only what is known to pass by itself is worth a second try: nobody
- * listening behind a hybrid socket yet, or a full backlog. */
+/* As long as nobody has ever accepted a connection the address may be wrong. Only what is known to
+ * pass by itself is worth a second try then: nobody listening behind a hybrid socket yet, or a full
+ * backlog. */
 static bool worth_a_retry(const struct nsp_client *client, const struct nsp_error *error)
 {
     if (!nsp_error_retryable(error->code))
         return false;
-    if (client->greeted_once || error->sys_errno == EAGAIN)
+    if (client->reached || error->sys_errno == EAGAIN)
         return true;
     bool missing = error->sys_errno == ENOENT || error->sys_errno == EACCES;
     return client->address.kind == NSP_ADDRESS_HYBRID && !missing;

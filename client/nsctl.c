@@ -22,6 +22,8 @@
 #include "config.h"
 #include "protocol/frame.h"
 
+enum { OUTAGE_TOLD = 1000 };
+
 #define AT(member) offsetof(struct nsctl_settings, member)
 #define FLAG(letter, name, member, doc)                                                            \
     {                                                                                              \
@@ -181,6 +183,23 @@ static bool fill_descriptors(void)
     return fd >= 0 || errno == ENOENT;
 }
 
+/* A connection that takes its time shall not look like a program that hangs. */
+static int wait_until_ready(struct nsp_client *client, struct nsp_error *err)
+{
+    bool told = false;
+    while (nsp_client_state(client) != NSP_CLIENT_READY) {
+        if (nsp_client_step(client, OUTAGE_TOLD, err) < 0)
+            return -1;
+        if (!told && nsp_client_outage(client, nsp_client_now()) >= OUTAGE_TOLD) {
+            const struct nsp_error *last = nsp_client_last_error(client);
+            nsctl_report_note("no answer yet%s%s%s; trying on", last->msg[0] ? " (" : "", last->msg,
+                              last->msg[0] ? ")" : "");
+            told = true;
+        }
+    }
+    return 0;
+}
+
 static int connect_client(struct nsctl *ctl, struct nsp_error *err)
 {
     const struct nsctl_settings *settings = &ctl->settings;
@@ -196,7 +215,7 @@ static int connect_client(struct nsctl *ctl, struct nsp_error *err)
         return nsp_fail(err, NSP_E_INVALID_PARAMS, "no address: give -c URL or set NSCTL_CONNECT");
     if (nsp_client_new(address, &options, &ctl->client, err) < 0)
         return -1;
-    return nsp_client_connect(ctl->client, err);
+    return wait_until_ready(ctl->client, err);
 }
 
 static int run_command(struct nsctl *ctl, const struct nsctl_command *command)

@@ -73,11 +73,12 @@ static int resolve_cwd(const struct process_service *service, const char *cwd, c
     *ret_cwd = cwd ? cwd : service->default_cwd;
     if (!cwd || cwd[0] == '/')
         return 0;
-    size_t length = strlen(service->default_cwd) + strlen(cwd) + 2;
-    char *joined = length <= NSP_LIMIT_PATH ? malloc(length) : NULL;
-    if (!joined)
-        return nsp_fail_on(err, NSP_E_EXHAUSTED, "cwd", "the path is too long");
-    snprintf(joined, length, "%s/%s", service->default_cwd, cwd);
+    if (strlen(service->default_cwd) + 1 + strlen(cwd) > NSP_LIMIT_PATH)
+        return nsp_fail_on(err, NSP_E_INVALID_PARAMS, "cwd", "the path is longer than %d bytes",
+                           NSP_LIMIT_PATH);
+    char *joined;
+    if (asprintf(&joined, "%s/%s", service->default_cwd, cwd) < 0)
+        return nsp_fail_on(err, NSP_E_EXHAUSTED, "memory", "no memory for the working directory");
     *ret_owned = joined;
     *ret_cwd = joined;
     return 0;

@@ -216,6 +216,21 @@ START_TEST(a_call_made_during_an_outage_waits_for_its_end)
 }
 END_TEST
 
+START_TEST(a_connection_cut_before_hello_was_answered_is_made_again)
+{
+    uint8_t preface[NSP_PREFACE_SIZE];
+    fake_agent_open(&fake, NULL);
+    fake_agent_accept_only(&fake);
+    fake_agent_drop(&fake);
+    fake_agent_accept_only(&fake);
+    fake_agent_read(&fake, preface, sizeof preface);
+    fake_agent_write(&fake, preface, sizeof preface);
+    fake_agent_expect_request(&fake, "hello", NULL);
+    fake_agent_drop(&fake);
+    fake_agent_accept(&fake);
+}
+END_TEST
+
 START_TEST(an_outage_longer_than_allowed_is_final)
 {
     struct nsp_client_options options = {.reconnect_ms = 60};
@@ -304,6 +319,7 @@ static Suite *suite(void)
     tcase_add_checked_fixture(losses, setup, teardown);
     tcase_add_test(losses, a_lost_plain_call_ends_and_a_repeatable_one_is_asked_again);
     tcase_add_test(losses, a_call_made_during_an_outage_waits_for_its_end);
+    tcase_add_test(losses, a_connection_cut_before_hello_was_answered_is_made_again);
     tcase_add_test(losses, an_outage_longer_than_allowed_is_final);
     tcase_add_test(losses, without_reconnection_the_first_loss_is_final);
     tcase_add_test(losses, pauses_grow_while_attempts_fail);

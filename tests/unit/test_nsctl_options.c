@@ -125,7 +125,7 @@ START_TEST(a_single_dash_is_a_word)
 END_TEST
 
 static const char *const misuses[] = {
-    "",
+    "-f",
     "x y",
     "--nope x",
     "-z x",

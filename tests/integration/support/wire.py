@@ -509,12 +509,10 @@ class Connection:
                 count = self.socket.send(chunk[:FRAME_PAYLOAD])
             except BlockingIOError:
                 return
-            except OSError as error:
-                # What the agent had to say before it closed may still be there.
+            except OSError:
+                # What the agent had to say before it closed may still be there: reading finds the end.
                 self._out.clear()
-                while self._read():
-                    pass
-                self._lose(Lost, f"send: {error}")
+                return
             self.sent += count
             del self._out[:count]
             if len(self._out) < FRAME_PAYLOAD:
