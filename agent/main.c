@@ -19,7 +19,8 @@ int main(int argc, char **argv)
     }
     struct options options;
     struct nsp_error err = NSP_ERROR_INIT;
-    if (options_parse(argc, argv, !is_agent && getpid() == 1, &options, &err) < 0) {
+    if (options_parse(argc, argv, !is_agent && getpid() == 1, &options, &err) < 0 ||
+        program_check(&options, &err) < 0) {
         fprintf(stderr, "nullspace-agent: %s\nTry --help.\n", err.msg);
         return STATUS_USAGE;
     }

@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,10 +19,15 @@
 
 extern char **environ;
 
-static const char *const features[] = {"process", "text-mode", "credit", "reattach", "recovery",
-                                       NULL};
+static const char *const features[] = {"process",  "text-mode", "credit",
+                                       "reattach", "recovery",  NULL};
 
-enum exit_status { STATUS_ENDED = 0, STATUS_CANNOT_START = 1, STATUS_NEEDS_SUCCESSOR = 3 };
+enum exit_status {
+    STATUS_ENDED = 0,
+    STATUS_CANNOT_START = 1,
+    STATUS_WRONG_OPTIONS = 2,
+    STATUS_NEEDS_SUCCESSOR = 3,
+};
 
 struct items {
     struct store_item *list;
@@ -177,9 +181,11 @@ static int listen_on(struct program *program, const struct items *items, unsigne
         .any_cid = options->any_cid,
         .token = program->token.length > 0 ? &program->token : NULL,
     };
+    struct address address;
     struct listener *listener;
-    if (listener_open(&options->addresses[number], &listener_options,
-                      listener_item(items, number), &listener, err) < 0)
+    if (address_parse(options->listen[number], &address, err) < 0 ||
+        listener_open(&address, &listener_options, listener_item(items, number), &listener, err) <
+            0)
         return -1;
     const struct store_item item = {{STOREWIRE_LISTENER, number}, listener_fd(listener)};
     if (store_put(&program->store, &item, 1, err) < 0) {
@@ -275,10 +281,17 @@ static void end(struct program *program)
 static void become_agent(void)
 {
     signal(SIGPIPE, SIG_IGN);
-    /* Nobody but root reads our memory, environment or descriptors through /proc. */
-    prctl(PR_SET_DUMPABLE, 0);
     rlimit_raise_nofile();
     oomshield_open(OOMSHIELD_PROTECTED, OOMSHIELD_EXPOSED);
+}
+
+int program_check(const struct options *options, struct nsp_error *err)
+{
+    struct address address;
+    for (unsigned i = 0; i < options->listen_count; i++)
+        if (address_parse(options->listen[i], &address, err) < 0)
+            return -1;
+    return 0;
 }
 
 int program_run(const struct options *options)
@@ -297,7 +310,8 @@ int program_run(const struct options *options)
     list = items.list;
     if (result < 0) {
         log_error(LOG_ERROR, "the agent cannot start", &err);
-        program.status = STATUS_CANNOT_START;
+        bool is_refused = err.code == NSP_E_INVALID_PARAMS || err.code == NSP_E_PERMISSION;
+        program.status = is_refused ? STATUS_WRONG_OPTIONS : STATUS_CANNOT_START;
     } else {
         log_info("ready", "generation=%llu pid=%d",
                  (unsigned long long)processes_generation(program.processes), (int)getpid());

@@ -5,8 +5,12 @@
 
 #include "agent/boot/options.h"
 
-/* Returns the exit status: 0 after an ordered end, 1 when it could not start, 3 when only a
- * successor can go on. The descriptors of os/storewire.h are inherited. */
+/* What the options say beyond their spelling: the addresses. INVALID_PARAMS. */
+int program_check(const struct options *options, struct nsp_error *err);
+
+/* Returns the exit status: 0 after an ordered end, 1 when it could not start, 2 when the options do
+ * not allow it, 3 when only a successor can go on. The descriptors of os/storewire.h are inherited.
+ */
 int program_run(const struct options *options);
 
 #endif

@@ -373,9 +373,8 @@ int nsp_call_run(struct nsp_client *client, const char *method, const char *para
     if (nsp_call_new(client, method, params, 0, flags, &call, err) < 0)
         return -1;
     int result = nsp_call_wait(call, &json, err);
-    if (result == 0) {
+    if (result == 0)
         *ret_json = STEAL(call->result);
-    }
     nsp_call_free(call);
     return result;
 }

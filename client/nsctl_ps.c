@@ -93,22 +93,37 @@ static void print_process(const struct nsp_json *record)
     print_command(nsp_json_get(record, "argv"));
 }
 
+/* The records of one answer, and where the next one begins: 0 when this was the last. */
+static int print_page(const struct nsctl *ctl, const char *text, uint64_t *ret_next,
+                      struct nsp_error *err)
+{
+    struct nsp_json *json = NULL;
+    if (nsp_json_parse(text, strlen(text), &json, err) < 0)
+        return -1;
+    const struct nsp_json *record = nsp_json_first(nsp_json_get(json, "processes"));
+    for (; record && !ctl->settings.json; record = nsp_json_next(record))
+        if (ctl->settings.all || strcmp(nsp_json_text(record, "state", ""), "exited") != 0)
+            print_process(record);
+    *ret_next = nsp_json_u64(json, "next", 0);
+    nsp_json_free(json);
+    return 0;
+}
+
 int nsctl_ps(struct nsctl *ctl)
 {
     struct nsp_error error = NSP_ERROR_INIT;
-    AUTO_FREE char *text = NULL;
-    struct nsp_json *json = NULL;
-    if (nsp_call_run(ctl->client, "process.list", NULL, NSP_CALL_REPEAT, &text, &error) < 0)
-        return nsctl_report_error(ctl, &error);
-    if (ctl->settings.json)
-        return nsctl_report_line(text);
-    if (nsp_json_parse(text, strlen(text), &json, &error) < 0)
-        return nsctl_report_error(ctl, &error);
-    printf("%-20s %7s %-8s %8s %-8s COMMAND\n", "ID", "PID", "STATE", "AGE", "EXIT");
-    const struct nsp_json *record = nsp_json_first(nsp_json_get(json, "processes"));
-    for (; record; record = nsp_json_next(record))
-        if (ctl->settings.all || strcmp(nsp_json_text(record, "state", ""), "exited") != 0)
-            print_process(record);
-    nsp_json_free(json);
+    uint64_t next = 0;
+    if (!ctl->settings.json)
+        printf("%-20s %7s %-8s %8s %-8s COMMAND\n", "ID", "PID", "STATE", "AGE", "EXIT");
+    do {
+        AUTO_FREE char *text = NULL;
+        char params[64];
+        snprintf(params, sizeof params, "{\"after\":%" PRIu64 "}", next);
+        if (nsp_call_run(ctl->client, "process.list", params, NSP_CALL_REPEAT, &text, &error) < 0 ||
+            print_page(ctl, text, &next, &error) < 0)
+            return nsctl_report_error(ctl, &error);
+        if (ctl->settings.json && nsctl_report_line(text) != NSCTL_OK)
+            return NSCTL_ERROR;
+    } while (next != 0);
     return fflush(stdout) == 0 ? NSCTL_OK : NSCTL_ERROR;
 }

@@ -2,18 +2,22 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/base/log.h"
+#include "agent/os/rawcall.h"
 #include "agent/os/rlimit.h"
 #include "agent/os/storewire.h"
 #include "protocol/cleanup.h"
 
 enum {
     NOT_STARTED = 127,
+    KERNEL_SIGNALS = 64,
+    KERNEL_SIGSET_BYTES = 8,
     ABOVE_INHERITED = 16, /* out of the way of 3-6 */
     /* Few enough messages in flight that their descriptors stay below the smallest RLIMIT_NOFILE in
      * use, 1,024: beyond it an unprivileged sender gets ETOOMANYREFS (unix(7)). */
@@ -36,10 +40,12 @@ static int make_socketpair(int *ret_ours, int *ret_agents, struct nsp_error *err
     return 0;
 }
 
+/* All of the kernel's signals, also the two that libc hides (nptl(7)). */
 static void reset_signals(const sigset_t *mask)
 {
-    for (int number = 1; number < NSIG; number++)
-        signal(number, SIG_DFL); /* fails for KILL and STOP, and for libc's own */
+    static const uint64_t default_action[8]; /* the kernel's structure: SIG_DFL, nothing else */
+    for (int number = 1; number <= KERNEL_SIGNALS; number++)
+        rawcall(SYS_rt_sigaction, number, (long)default_action, 0, KERNEL_SIGSET_BYTES);
     sigprocmask(SIG_SETMASK, mask, NULL);
 }
 

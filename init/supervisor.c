@@ -41,9 +41,9 @@
 enum {
     RESTART_STEP_MS = 50,
     RESTART_READY_MS = 20, /* pause after a short life that got ready */
-    STEADY_MS = 10000, /* a life this long is no failure to start */
-    KILL_MS = 2000,    /* after which a process that KILL does not end is left alone */
-    STALL_MS = 100,    /* until the next try to record an exit */
+    STEADY_MS = 10000,     /* a life this long is no failure to start */
+    KILL_MS = 2000,        /* after which a process that KILL does not end is left alone */
+    STALL_MS = 100,        /* until the next try to record an exit */
     MESSAGES_MAX = 256,
 };
 
@@ -92,7 +92,7 @@ struct supervisor {
     uint64_t born_ns; /* the present or last agent */
     int agent_code;   /* exit code of the last one that refused to start */
     bool ever_ready;
-    bool is_ready; /* the present or last agent */
+    bool is_ready;     /* the present or last agent */
     bool shutdown_due; /* the SHUTDOWN message has not been sent yet */
     unsigned failures; /* short lives in a row */
     bool exits_due;    /* somebody has exited */

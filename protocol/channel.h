@@ -63,7 +63,8 @@ int nsp_recv_half_end(struct nsp_recv_half *half, uint64_t offset, struct nsp_er
 /* We took length bytes out. Returns true when it is time to send a CREDIT frame with half->consumed
  * and half->limit (both then updated): a quarter of the window is used. */
 bool nsp_recv_half_consume(struct nsp_recv_half *half, uint64_t length);
-/* True once, when the channel has ended and everything was taken out, but CREDIT has not said so. */
+/* True once, when the channel has ended and everything was taken out, but CREDIT has not said so.
+ */
 bool nsp_recv_half_is_final(struct nsp_recv_half *half);
 
 #endif

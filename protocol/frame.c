@@ -66,7 +66,7 @@ const char *nsp_frame_type_name(uint8_t type)
     return type < TYPE_COUNT ? types[type].name : NULL;
 }
 
-const char *nsp_channel_name(uint8_t channel)
+const char *nsp_frame_channel_name(uint8_t channel)
 {
     static const char *const names[NSP_CHANNEL_COUNT] = {"", "stdin", "stdout", "stderr"};
     return channel < NSP_CHANNEL_COUNT ? names[channel] : "";

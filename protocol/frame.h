@@ -31,7 +31,7 @@ enum {
     X(CANCEL, 8, 0, 0, "the client gives the stream up; a RESPONSE still follows")                 \
     X(PING, 9, 8, 8, "answer with the same 8 bytes")                                               \
     X(PONG, 10, 8, 8, "the answer")                                                                \
-    X(GOAWAY, 11, 2, NSP_LIMIT_FRAME_PAYLOAD, "JSON error; the sender closes the connection")  \
+    X(GOAWAY, 11, 2, NSP_LIMIT_FRAME_PAYLOAD, "JSON error; the sender closes the connection")      \
     X(BLOCKED, 12, 0, 0, "what was sent up to the offset must be consumed before more can come")
 
 enum nsp_frame_type {
@@ -57,7 +57,7 @@ enum nsp_channel_id {
 };
 
 /* "stdout", as text mode spells it; "" for NONE and unknown ones. */
-const char *nsp_channel_name(uint8_t channel);
+const char *nsp_frame_channel_name(uint8_t channel);
 
 struct nsp_frame {
     uint32_t length; /* of the payload */

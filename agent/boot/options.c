@@ -68,8 +68,6 @@ static int add_listen(struct options *options, const char *address, struct nsp_e
     for (unsigned i = 0; i < options->listen_count; i++)
         if (strcmp(options->listen[i], address) == 0)
             return nsp_fail_on(err, NSP_E_INVALID_PARAMS, "listen", "%s is given twice", address);
-    if (address_parse(address, &options->addresses[options->listen_count], err) < 0)
-        return -1;
     options->listen[options->listen_count++] = address;
     return 0;
 }
@@ -93,7 +91,8 @@ static int apply(struct options *options, int id, const char *value, struct nsp_
         options->workspace = value;
         if (value[0] == '/')
             return 0;
-        return nsp_fail_on(err, NSP_E_INVALID_PARAMS, "workspace", "--workspace needs an absolute path");
+        return nsp_fail_on(err, NSP_E_INVALID_PARAMS, "workspace",
+                           "--workspace needs an absolute path");
     case RING_BUDGET:
         return number("ring-budget", value, UINT64_C(1) << 40, &options->ring_budget, err);
     case SHUTDOWN_GRACE:
@@ -136,8 +135,8 @@ int options_parse(int argc, char **argv, bool is_pid1, struct options *ret_optio
     if (optind < argc && !is_pid1)
         return nsp_fail_on(err, NSP_E_INVALID_PARAMS, argv[optind], "unexpected argument: %s",
                            argv[optind]);
-    if (options.listen_count == 0 && is_pid1 && add_listen(&options, "vsock:1024", err) < 0)
-        return -1;
+    if (options.listen_count == 0 && is_pid1)
+        options.listen[options.listen_count++] = "vsock:1024";
     if (options.listen_count == 0 && !options.help && !options.version)
         return nsp_fail_on(err, NSP_E_INVALID_PARAMS, "listen", "--listen is needed");
     *ret_options = options;

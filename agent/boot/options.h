@@ -6,14 +6,12 @@
 #include <stdint.h>
 
 #include "agent/base/log.h"
-#include "agent/transport/address.h"
 #include "protocol/error.h"
 
 enum { OPTIONS_LISTEN_MAX = 16 };
 
 struct options {
     const char *listen[OPTIONS_LISTEN_MAX + 1]; /* NULL-terminated; as given, in order */
-    struct address addresses[OPTIONS_LISTEN_MAX]; /* the same, parsed */
     unsigned listen_count;
     const char *token_file; /* NULL: none */
     bool insecure_bind, any_cid;

@@ -1,8 +1,8 @@
 /* libc's names that libevent's evutil.c refers to, defined here so that a static program does not
  * pull in the real ones, which would load name service modules at run time (nsswitch.conf(5)).
  *
- * Nobody calls them: addresses are numeric and parsed with inet_pton(3). A call all the same fails as
- * it would on a machine without any name service. Linked into the program itself, before libc.
+ * Nobody calls them: addresses are numeric and parsed with inet_pton(3). A call all the same fails
+ * as it would on a machine without any name service. Linked into the program itself, before libc.
  */
 #include <netdb.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* A snapshot of all (pid, ppid, session) is taken, and those reachable from the root are marked until
- * nothing changes. Several snapshots, since processes come and go between readings. */
+/* A snapshot of all (pid, ppid, session) is taken, and those reachable from the root are marked
+ * until nothing changes. Several snapshots, since processes come and go between readings. */
 #include "agent/os/proctree.h"
 
 #include <dirent.h>

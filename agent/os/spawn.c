@@ -18,6 +18,7 @@
 
 #include "agent/os/clone.h"
 #include "agent/os/oomshield.h"
+#include "agent/os/rawcall.h"
 #include "agent/os/rlimit.h"
 #include "agent/os/spawn_child.h"
 #include "protocol/cleanup.h"
@@ -25,6 +26,8 @@
 
 enum {
     STACK_BYTES = 8192,
+    KERNEL_SIGNALS = 64,
+    KERNEL_SIGSET_BYTES = 8,
     LEGACY_CLOSE_CEILING = 65536, /* bounds the loop that stands in for close_range(2) */
 };
 
@@ -79,17 +82,25 @@ static const char *search_path_of(char *const *argv, char *const *environment)
     return default_path;
 }
 
+/* The kernel's own structure, since libc hides two signals that whoever started us may have ignored
+ * (32 and 33, nptl(7)). */
+static bool is_ignored(int number)
+{
+    struct {
+        uintptr_t handler;
+        uint64_t rest[7];
+    } action;
+    return rawcall(SYS_rt_sigaction, number, 0, (long)&action, KERNEL_SIGSET_BYTES) == 0 &&
+           action.handler == (uintptr_t)SIG_IGN;
+}
+
 static uint64_t ignored_signals(void)
 {
     static bool known;
     static uint64_t ignored;
-    if (known)
-        return ignored;
-    for (int number = 1; number < NSIG; number++) {
-        struct sigaction action;
-        if (sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+    for (int number = 1; !known && number <= KERNEL_SIGNALS; number++)
+        if (is_ignored(number))
             ignored |= UINT64_C(1) << (number - 1);
-    }
     known = true;
     return ignored;
 }

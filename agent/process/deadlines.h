@@ -1,6 +1,6 @@
-/* Deadlines of a process, all from its record, so that they survive the agent: launch, timeout (TERM
- * to the group), kill, end of the drain, and departed readers' places. One timer a process, set to the
- * earliest. */
+/* Deadlines of a process, all from its record, so that they survive the agent: launch, timeout
+ * (TERM to the group), kill, end of the drain, and departed readers' places. One timer a process,
+ * set to the earliest. */
 #ifndef AGENT_DEADLINES_H
 #define AGENT_DEADLINES_H
 

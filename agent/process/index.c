@@ -2,7 +2,8 @@
 
 #include <stdatomic.h>
 
-_Static_assert(INDEX_ENTRIES * sizeof(struct index_entry) == INDEX_BYTES, "entries fill the region");
+_Static_assert(INDEX_ENTRIES * sizeof(struct index_entry) == INDEX_BYTES,
+               "entries fill the region");
 
 /* Leaves the length of an entry room to grow without passing 32 bits. */
 enum { LENGTH_MAX = 1 << 30 };

@@ -31,7 +31,8 @@ static void close_ends(struct child_ends *ends)
 
 static bool is_id(const char *text)
 {
-    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
     size_t length = strlen(text);
     return length >= 1 && length <= NSP_LIMIT_ID && strspn(text, allowed) == length;
 }

@@ -31,8 +31,8 @@ uint64_t output_touched(const struct output *output)
 static uint64_t keep_from(const struct output *output)
 {
     const struct table_record *record = output->process->record;
-    uint64_t keep = record->policy == TABLE_POLICY_BLOCK ? shared(output)->released
-                                                         : output->ring.state->head;
+    uint64_t keep =
+        record->policy == TABLE_POLICY_BLOCK ? shared(output)->released : output->ring.state->head;
     if (record->policy == TABLE_POLICY_DROP)
         return keep;
     for (unsigned i = 0; i < NSP_LIMIT_READERS; i++) {
@@ -112,9 +112,9 @@ static void note_arrival(struct output *output, uint64_t from, uint64_t tail, ui
     struct table_output *state = shared(output);
     struct process *process = output->process;
     uint64_t length = state->ring.head - from;
-    index_append(&(struct index){&process->record->order.count,
-                                 (struct index_entry *)process->region.index},
-                 output->number, from, length);
+    index_append(
+        &(struct index){&process->record->order.count, (struct index_entry *)process->region.index},
+        output->number, from, length);
     uint64_t lost_from = tail > state->released ? tail : state->released;
     if (state->ring.tail > lost_from)
         state->dropped += state->ring.tail - lost_from;

@@ -57,13 +57,13 @@ struct process {
     struct arena_region region;
     struct output outputs[TABLE_OUTPUTS];
     struct input input;
-    int pidfd;               /* -1: none */
-    struct spawn *spawn;     /* while the child may still use it */
-    struct io *status;       /* while the outcome of execve is awaited */
-    struct timer *timer;     /* the next deadline; made when first needed */
+    int pidfd;                /* -1: none */
+    struct spawn *spawn;      /* while the child may still use it */
+    struct io *status;        /* while the outcome of execve is awaited */
+    struct timer *timer;      /* the next deadline; made when first needed */
     struct nsp_error failure; /* code NONE: has not failed */
     bool is_failed;
-    struct proctree tree;    /* who a signal in scope TREE has found */
+    struct proctree tree; /* who a signal in scope TREE has found */
     struct process_observer *observers, *notifying;
     struct reader *readers;
     struct process *older, *newer; /* among the exited, by exit */

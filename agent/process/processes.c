@@ -1,5 +1,5 @@
-/* Slots are handed out last freed, first used, so that a warm slot's memory serves again; a stack of
- * free slots does that. Ids and keys are found by a seeded hash; the hash of a slot is computed
+/* Slots are handed out last freed, first used, so that a warm slot's memory serves again; a stack
+ * of free slots does that. Ids and keys are found by a seeded hash; the hash of a slot is computed
  * again from the record when it leaves, so nothing else has to be kept in step. */
 #include "agent/process/processes.h"
 
@@ -385,7 +385,8 @@ static int sort_exited(struct processes *set, struct nsp_error *err)
         return 0;
     AUTO_FREE struct process **sorted = calloc(set->exited, sizeof *sorted);
     if (!sorted)
-        return nsp_fail_on(err, NSP_E_EXHAUSTED, "memory", "no memory to sort the exited processes");
+        return nsp_fail_on(err, NSP_E_EXHAUSTED, "memory",
+                           "no memory to sort the exited processes");
     unsigned count = 0;
     for (struct process *process = set->oldest; process; process = process->newer)
         sorted[count++] = process;

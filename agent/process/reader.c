@@ -95,7 +95,8 @@ static int set_cursors(struct reader *reader, const struct reader_options *optio
     for (unsigned i = 0; i < TABLE_OUTPUTS; i++) {
         uint64_t head = reader->process->record->outputs[i].ring.head;
         if (!options->tail && options->from[i] > head)
-            return nsp_fail_on(err, NSP_E_OFFSET, fields[i], "offset %llu is beyond the end at %llu",
+            return nsp_fail_on(err, NSP_E_OFFSET, fields[i],
+                               "offset %llu is beyond the end at %llu",
                                (unsigned long long)options->from[i], (unsigned long long)head);
         reader->next[i] = options->tail ? head : options->from[i];
         reader->stop[i] = options->follow ? UINT64_MAX : head;
@@ -164,10 +165,8 @@ static void pull_output(struct reader *reader, unsigned output, uint64_t max,
         if (max > 0)
             data_piece(reader, output, max < left ? max : left, ret_piece);
     } else if (next == state->ring.head && !state->is_open) {
-        *ret_piece = (struct reader_piece){.kind = READER_END,
-                                           .output = output,
-                                           .offset = next,
-                                           .truncated = state->truncated};
+        *ret_piece = (struct reader_piece){
+            .kind = READER_END, .output = output, .offset = next, .truncated = state->truncated};
         reader->ended[output] = true;
     } else if (next == state->ring.head && next != reader->blocked[output] &&
                is_holding_up(reader, output)) {
@@ -207,10 +206,10 @@ static void pull_in_order(struct reader *reader, const uint64_t *allowance, uint
     while (index_get(&index, &reader->order, &entry)) {
         uint64_t end = entry.offset + entry.length;
         if (reader->next[entry.output] < end) {
-            pull_output(reader, entry.output,
-                        smaller(smaller(max, allowance[entry.output]),
-                                end - reader->next[entry.output]),
-                        ret_piece);
+            pull_output(
+                reader, entry.output,
+                smaller(smaller(max, allowance[entry.output]), end - reader->next[entry.output]),
+                ret_piece);
             return;
         }
         /* The last entry may still become longer. */

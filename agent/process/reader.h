@@ -1,8 +1,9 @@
 /* A reader of a process's outputs: a cursor an output, and for a lossless one a place (hold) in the
  * record that keeps the ring from dropping what it has not consumed.
  *
- * A reader that is lost with its connection leaves its place for hold_ms: under the same name it, or
- * its successor, takes the place over and goes on where it was. Readers without a name leave none.
+ * A reader that is lost with its connection leaves its place for hold_ms: under the same name it,
+ * or its successor, takes the place over and goes on where it was. Readers without a name leave
+ * none.
  */
 #ifndef AGENT_READER_H
 #define AGENT_READER_H
@@ -28,7 +29,7 @@ struct reader_piece {
 
 struct reader_options {
     uint64_t from[TABLE_OUTPUTS];
-    bool tail;        /* from the present end instead */
+    bool tail; /* from the present end instead */
     bool lossless;
     bool is_named;
     uint64_t name;
@@ -39,15 +40,15 @@ struct reader_options {
 
 struct reader {
     struct process *process;
-    struct reader *next_reader; /* of the same process */
-    uint64_t next[TABLE_OUTPUTS]; /* the next byte to hand out */
-    uint64_t stop[TABLE_OUTPUTS]; /* where to end; UINT64_MAX: never */
-    bool ended[TABLE_OUTPUTS];    /* END was handed out */
+    struct reader *next_reader;      /* of the same process */
+    uint64_t next[TABLE_OUTPUTS];    /* the next byte to hand out */
+    uint64_t stop[TABLE_OUTPUTS];    /* where to end; UINT64_MAX: never */
+    bool ended[TABLE_OUTPUTS];       /* END was handed out */
     uint64_t blocked[TABLE_OUTPUTS]; /* offset of the last BLOCKED */
     bool interleaved;
-    uint64_t order;  /* index entry that it is at */
-    unsigned turn;   /* output that is asked first */
-    int hold;        /* index into the record's holds; -1: none */
+    uint64_t order; /* index entry that it is at */
+    unsigned turn;  /* output that is asked first */
+    int hold;       /* index into the record's holds; -1: none */
     /* Another reader of the same name has taken the place. */
     void (*superseded)(void *arg);
     void *arg;

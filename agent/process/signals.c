@@ -62,7 +62,7 @@ static int send_to_tree(struct process *process, int signal_number, unsigned *re
 }
 
 static int send_to(struct process *process, int signal_number, enum signals_scope scope,
-                unsigned *ret_sent, struct nsp_error *err)
+                   unsigned *ret_sent, struct nsp_error *err)
 {
     unsigned sent = 0;
     int result;

@@ -35,7 +35,8 @@ static ssize_t splice_retrying(int from, int to, size_t length)
 }
 
 /* Reads the fill bytes that the staging pipe had, less those that were read before, to their place
- * in the ring. base and fill stay: consumed = fill - FIONREAD(staging) must hold at every moment. */
+ * in the ring. base and fill stay: consumed = fill - FIONREAD(staging) must hold at every moment.
+ */
 static int empty_into_ring(const struct stage *stage, const struct ring *ring, uint64_t left,
                            struct nsp_error *err)
 {
@@ -167,7 +168,8 @@ int stage_recover_output(const struct stage *stage, const struct ring *ring, str
             set_phase(journal, TABLE_STAGE_EMPTYING);
         }
         if (left > journal->fill || journal->fill > STAGE_BYTES)
-            return nsp_fail(err, NSP_E_STATE, "staging pipe holds %llu bytes, expected at most %llu",
+            return nsp_fail(err, NSP_E_STATE,
+                            "staging pipe holds %llu bytes, expected at most %llu",
                             (unsigned long long)left, (unsigned long long)journal->fill);
         if (empty_into_ring(stage, ring, left, err) < 0)
             return -1;

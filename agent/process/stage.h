@@ -11,8 +11,8 @@
  * finds EMPTYING knows that fill - FIONREAD(staging) bytes were copied already, and reads the rest.
  * Input goes the other way: write(2) into a staging pipe (FILLING), splice into the process's pipe
  * (EMPTYING); fill - FIONREAD(staging) bytes were delivered, the rest is thrown away and asked for
- * again. One staging pipe a direction serves all processes, since a move ends before the next begins.
- * pipe(7), splice(2).
+ * again. One staging pipe a direction serves all processes, since a move ends before the next
+ * begins. pipe(7), splice(2).
  */
 #ifndef AGENT_STAGE_H
 #define AGENT_STAGE_H
@@ -51,8 +51,7 @@ int stage_move_input(const struct stage *stage, int fd, unsigned slot, const voi
 
 /* After a restart, with the ring of journal->slot and output mapped (NULL when that process is
  * gone; then the bytes have no owner any more). Leaves the staging pipe empty. */
-int stage_recover_output(const struct stage *stage, const struct ring *ring,
-                         struct nsp_error *err);
+int stage_recover_output(const struct stage *stage, const struct ring *ring, struct nsp_error *err);
 /* offset: of the process's record; NULL when it is gone. */
 int stage_recover_input(const struct stage *stage, uint64_t *offset, struct nsp_error *err);
 

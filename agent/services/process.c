@@ -49,6 +49,13 @@ struct signal_params {
     int64_t grace_ms;
 };
 
+struct list_params {
+    int64_t after;
+};
+
+/* Records of one answer: as many as fit into JSON_MESSAGE at their longest. */
+enum { LIST_PAGE = 128 };
+
 static const char *const stdin_choices[] = {"null", "pipe", NULL};
 static const char *const policy_choices[] = {"auto", "block", "drop", NULL};
 static const char *const scope_choices[] = {"leader", "group", "tree", NULL};
@@ -91,8 +98,8 @@ static int convert_limits(const struct param_limits *limits, struct spawn_rlimit
         const struct param_limit *limit = &limits->items[i];
         int resource = rlimit_by_name(limit->name);
         if (resource < 0)
-            return nsp_fail_on(err, NSP_E_INVALID_PARAMS, "rlimits", "no resource limit is named %s",
-                               limit->name);
+            return nsp_fail_on(err, NSP_E_INVALID_PARAMS, "rlimits",
+                               "no resource limit is named %s", limit->name);
         if (limit->soft > limit->hard)
             return nsp_fail_on(err, NSP_E_INVALID_PARAMS, "rlimits",
                                "the soft limit of %s is above the hard one", limit->name);
@@ -200,27 +207,44 @@ static int by_start(const void *left, const void *right)
     return a < b ? -1 : a > b;
 }
 
-static void on_list(void *arg, struct call *call, const void *decoded)
+/* All processes in the order of their start; NULL without memory. */
+static struct process **sorted(const struct process_service *service, unsigned *ret_count)
 {
-    (void)decoded;
-    const struct process_service *service = arg;
-    AUTO_FREE struct process **all = calloc(TABLE_SLOTS, sizeof *all);
+    struct process **all = calloc(TABLE_SLOTS + 1, sizeof *all);
     unsigned cursor = 0, count = 0;
     while (all && (all[count] = processes_next(service->set, &cursor)))
         count++;
+    if (all)
+        qsort(all, count, sizeof *all, by_start);
+    *ret_count = count;
+    return all;
+}
+
+static void on_list(void *arg, struct call *call, const void *decoded)
+{
+    const struct list_params *params = decoded;
+    unsigned count;
+    AUTO_FREE struct process **all = sorted(arg, &count);
     if (!all) {
         call_reply(call, NULL);
         return;
     }
-    qsort(all, count, sizeof *all, by_start);
+    unsigned first = 0;
+    while (first < count && all[first]->record->started_ns <= (uint64_t)params->after)
+        first++;
+    unsigned end = count - first > LIST_PAGE ? first + LIST_PAGE : count;
     struct reply *reply = reply_new();
     reply_open_array(reply, "processes");
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = first; i < end; i++) {
         reply_open_object(reply, NULL);
         process_record_write(reply, all[i]);
         reply_close(reply);
     }
     reply_close(reply);
+    if (end < count)
+        reply_u64(reply, "next", all[end - 1]->record->started_ns);
+    else
+        reply_null(reply, "next");
     call_reply(call, reply);
 }
 
@@ -297,7 +321,9 @@ void process_stats(void *service, struct reply *reply)
 }
 
 #define FIELD(struct_, member_, type_, ...)                                                        \
-    {.name = #member_, .type = type_, .offset = offsetof(struct struct_, member_), __VA_ARGS__}
+    {                                                                                              \
+        .name = #member_, .type = type_, .offset = offsetof(struct struct_, member_), __VA_ARGS__  \
+    }
 #define ID_FIELD(struct_)                                                                          \
     FIELD(struct_, id, PARAM_STRING, .flags = PARAM_REQUIRED, .min = 1, .max = NSP_LIMIT_ID,       \
           .doc = "The process.")
@@ -342,10 +368,15 @@ static const struct param_field attach_fields[] = {
 
 static const struct param_field id_fields[] = {ID_FIELD(id_params)};
 
+static const struct param_field list_fields[] = {
+    FIELD(list_params, after, PARAM_INT, .max = INT64_MAX,
+          .doc = "The `next` of the answer before; 0 or absent for the first."),
+};
+
 static const struct param_field stdin_fields[] = {
     ID_FIELD(stdin_params),
-    FIELD(stdin_params, data, PARAM_BYTES, .flags = PARAM_REQUIRED,
-          .max = NSP_LIMIT_JSON_MESSAGE, .doc = "The bytes."),
+    FIELD(stdin_params, data, PARAM_BYTES, .flags = PARAM_REQUIRED, .max = NSP_LIMIT_JSON_MESSAGE,
+          .doc = "The bytes."),
     FIELD(stdin_params, offset, PARAM_INT, .max = INT64_MAX, .fallback = -1,
           .doc = "Offset of the first byte; what was delivered before is left out."),
     FIELD(stdin_params, close, PARAM_BOOL, .doc = "Close standard input after the bytes."),
@@ -381,13 +412,15 @@ const struct method process_methods[] = {
      .doc = "Waits for the exit; may be repeated.", .returns = "The exit."},
     {"process.get", FIELDS(id_fields, struct id_params), .handler = on_get,
      .doc = "The record of a process.", .returns = "The record."},
-    {"process.list", NULL, .handler = on_list, .doc = "All records, in the order of their start.",
-     .returns = "An array of records."},
+    {"process.list", FIELDS(list_fields, struct list_params), .handler = on_list,
+     .doc = "Records in the order of their start, some at a time.",
+     .returns = "An array of records, and where to go on."},
     {"process.stdin", FIELDS(stdin_fields, struct stdin_params), .flags = METHOD_CHANGES,
      .handler = on_stdin, .doc = "Writes to standard input.",
      .returns = "The delivered offset, once all is in the pipe."},
     {"process.close_stdin", FIELDS(id_fields, struct id_params), .flags = METHOD_CHANGES,
-     .handler = on_close_stdin, .doc = "Closes standard input.", .returns = "The delivered offset."},
+     .handler = on_close_stdin, .doc = "Closes standard input.",
+     .returns = "The delivered offset."},
     {"process.signal", FIELDS(signal_fields, struct signal_params), .flags = METHOD_CHANGES,
      .handler = on_signal, .doc = "Sends a signal.", .returns = "How many it reached."},
     {"process.kill", FIELDS(kill_fields, struct signal_params), .flags = METHOD_CHANGES,

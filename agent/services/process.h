@@ -9,7 +9,7 @@
 struct process_service {
     struct loop *loop;
     struct processes *set;
-    const char *default_cwd;         /* absolute; borrowed */
+    const char *default_cwd;          /* absolute; borrowed */
     char *const *default_environment; /* NULL-terminated; borrowed */
 };
 

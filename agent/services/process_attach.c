@@ -81,7 +81,8 @@ static void look_for_end(struct attachment *attachment)
         loop_defer(attachment->service->loop, &attachment->finish);
 }
 
-static void on_pull(void *arg, const uint64_t *allowance, size_t max, struct stream_piece *ret_piece)
+static void on_pull(void *arg, const uint64_t *allowance, size_t max,
+                    struct stream_piece *ret_piece)
 {
     struct attachment *attachment = arg;
     ret_piece->kind = STREAM_NOTHING;
@@ -91,10 +92,8 @@ static void on_pull(void *arg, const uint64_t *allowance, size_t max, struct str
     struct reader_piece piece;
     reader_pull(&attachment->reader, allowed, max, &piece);
     static const enum stream_piece_kind kinds[] = {
-        [READER_NOTHING] = STREAM_NOTHING,
-        [READER_DATA] = STREAM_DATA,
-        [READER_GAP] = STREAM_GAP,
-        [READER_END] = STREAM_END,
+        [READER_NOTHING] = STREAM_NOTHING, [READER_DATA] = STREAM_DATA,
+        [READER_GAP] = STREAM_GAP,         [READER_END] = STREAM_END,
         [READER_BLOCKED] = STREAM_BLOCKED,
     };
     ret_piece->kind = kinds[piece.kind];
@@ -321,7 +320,8 @@ void process_attach_begin(const struct process_service *service, struct call *ca
         call_fail(call, &err);
         return;
     }
-    if (reader_attach(&attachment->reader, process, &options, on_superseded, attachment, &err) < 0) {
+    if (reader_attach(&attachment->reader, process, &options, on_superseded, attachment, &err) <
+        0) {
         call_fail(call, &err);
         return;
     }

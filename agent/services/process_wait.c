@@ -11,8 +11,7 @@ struct waiting {
     enum process_wait_for what;
 };
 
-static void reply_fact(struct call *call, const struct process *process,
-                       enum process_wait_for what)
+static void reply_fact(struct call *call, const struct process *process, enum process_wait_for what)
 {
     struct reply *reply = reply_new();
     if (what == PROCESS_WAIT_STARTED) {
@@ -77,8 +76,10 @@ void process_wait_begin(struct call *call, struct process *process, enum process
         call_fail(call, &err);
         return;
     }
-    *waiting = (struct waiting){
-        .call = call, .process = process, .observer = {.event = on_event, .arg = waiting}, .what = what};
+    *waiting = (struct waiting){.call = call,
+                                .process = process,
+                                .observer = {.event = on_event, .arg = waiting},
+                                .what = what};
     process_observe(process, &waiting->observer);
     call_set_handler(call, &handler, waiting);
 }

@@ -1,8 +1,8 @@
 /* Binary mode: frames in and out (PROTOCOL.md sections 2, 3 and 6).
  *
  * Frames are cut from the input one by one. DATA is passed on as it comes; all other payloads are
- * short or JSON and wait until they are whole. A REQUEST in several parts is gathered in its stream;
- * all parts that a connection has under way are limited together.
+ * short or JSON and wait until they are whole. A REQUEST in several parts is gathered in its
+ * stream; all parts that a connection has under way are limited together.
  */
 #ifndef AGENT_MUX_H
 #define AGENT_MUX_H

@@ -31,7 +31,7 @@ int session_server_new(struct loop *loop, const struct session_callbacks *callba
 /* Ends all sessions (GOAWAY SHUTTING_DOWN where it can be written at once) and frees everything. */
 void session_server_free(struct session_server *server);
 
-/* The limits that are in force; from limits.def unless a test sets others before connections come. */
+/* The limits in force: those of limits.def, unless a test sets others before connections come. */
 struct session_limits {
     size_t control_queue, socket_unsent;
     unsigned connections, unauthenticated, streams;

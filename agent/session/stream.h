@@ -2,9 +2,9 @@
  * and text mode.
  *
  * Output is pulled: when the connection can take bytes and the peer has given credit, the mux calls
- * pull, which hands out the next piece and counts it as sent. The bytes must stay valid until pull's
- * caller returns to the loop; the mux writes or copies them at once. After pull said NOTHING it is
- * not called again before stream_ready or new credit.
+ * pull, which hands out the next piece and counts it as sent. The bytes must stay valid until
+ * pull's caller returns to the loop; the mux writes or copies them at once. After pull said NOTHING
+ * it is not called again before stream_ready or new credit.
  *
  * Input is pushed: data and end come in order, without holes or repetitions, within the credit that
  * stream_consumed gives back.
@@ -27,7 +27,8 @@
 
 struct stream;
 
-/* BLOCKED: everything before the offset was handed out, and nothing more comes before it is consumed. */
+/* BLOCKED: everything before the offset was handed out, and nothing more comes before it is
+ * consumed. */
 enum stream_piece_kind { STREAM_NOTHING, STREAM_DATA, STREAM_GAP, STREAM_END, STREAM_BLOCKED };
 
 struct stream_piece {
@@ -44,8 +45,8 @@ struct stream_piece {
 enum stream_gone { STREAM_LOST, STREAM_CANCELLED, STREAM_DEADLINE };
 
 struct stream_handler {
-    /* allowance: bytes that each channel's credit permits now, indexed by channel. At most max bytes
-     * in one piece. GAP, END and BLOCKED need no credit. */
+    /* allowance: bytes that each channel's credit permits now, indexed by channel. At most max
+     * bytes in one piece. GAP, END and BLOCKED need no credit. */
     void (*pull)(void *arg, const uint64_t *allowance, size_t max, struct stream_piece *ret_piece);
     /* The peer has consumed everything before the offset. */
     void (*consumed)(void *arg, uint8_t channel, uint64_t offset);
@@ -76,8 +77,8 @@ void stream_notify(struct stream *stream, const char *method, const char *params
 /* JSON text of the result (error NULL) or of the error object: the only and last response. */
 void stream_respond(struct stream *stream, const char *text, size_t length, bool is_error);
 
-/* For the layer that reads requests (rpc), right after the stream was opened. label: the JSON text of
- * the request's id, echoed in text mode; copied. deadline: gone(STREAM_DEADLINE) after so many
+/* For the layer that reads requests (rpc), right after the stream was opened. label: the JSON text
+ * of the request's id, echoed in text mode; copied. deadline: gone(STREAM_DEADLINE) after so many
  * milliseconds; 0 none. */
 int stream_set_label(struct stream *stream, const char *label, size_t length,
                      struct nsp_error *err);

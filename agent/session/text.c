@@ -6,8 +6,8 @@
 
 #include "agent/session/session_impl.h"
 #include "protocol/base64.h"
-#include "protocol/frame.h"
 #include "protocol/error_json.h"
+#include "protocol/frame.h"
 #include "protocol/limits.h"
 
 /* Numbers beyond this are decimal strings: JSON readers have doubles. */
@@ -94,7 +94,7 @@ static int queue_piece_head(struct session *session, const struct stream *stream
 {
     char channel[32], offset[NUMBER_SIZE];
     int channel_length = snprintf(channel, sizeof channel, ",\"channel\":\"%s\"",
-                                  nsp_channel_name(piece->channel));
+                                  nsp_frame_channel_name(piece->channel));
     int offset_length = format_number(offset, piece->offset);
     const struct iovec parts[] = {
         SESSION_LITERAL("{\"jsonrpc\":\"2.0\",\"method\":\""),

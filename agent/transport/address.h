@@ -1,7 +1,8 @@
 /* Where the agent listens: text such as "unix:/run/nullspace.sock", parsed.
  *
  *   vsock:PORT          any local CID (vsock(7))
- *   unix:PATH           a path of at most 107 bytes; unix:@NAME is Linux's abstract name space (unix(7))
+ *   unix:PATH           a path of at most 107 bytes
+ *   unix:@NAME          Linux's abstract name space (unix(7))
  *   tcp:A.B.C.D:PORT    numeric addresses only; port 0 lets the kernel choose
  *   tcp:[IPV6]:PORT
  */

@@ -209,10 +209,12 @@ static size_t write_some(struct conn *conn, const struct iovec *iov, int count)
 int conn_send_now(struct conn *conn, const struct iovec *iov, int count, struct nsp_error *err)
 {
     size_t queued = nsp_buf_length(&conn->output);
-    struct iovec all[CONN_IOV + 1] = {
-        {.iov_base = (void *)nsp_buf_bytes(&conn->output), .iov_len = queued}};
-    memcpy(all + 1, iov, (size_t)count * sizeof *iov);
-    size_t taken = conn->held ? 0 : write_some(conn, all, count + 1);
+    struct iovec all[CONN_IOV + 1];
+    int first = queued > 0;
+    if (queued > 0)
+        all[0] = (struct iovec){(void *)nsp_buf_bytes(&conn->output), queued};
+    memcpy(all + first, iov, (size_t)count * sizeof *iov);
+    size_t taken = conn->held ? 0 : write_some(conn, all, first + count);
     size_t from_queue = taken < queued ? taken : queued;
     nsp_buf_consume(&conn->output, from_queue);
     taken -= from_queue;

@@ -154,6 +154,8 @@ class Ssh(Subject):
                 f"AuthorizedKeysFile {self.path('authorized')}\nStrictModes no\nUsePAM no\n"
                 "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n"
                 "MaxSessions 100\nPrintMotd no\nPrintLastLog no\n"
+                # bash reads the user's .bashrc for sshd, unless it is a shell's shell.
+                "SetEnv SHLVL=1\n"
             )
         command = [program, "-D", "-e", "-f", self.path("config")]
         if os.geteuid() == 0:

@@ -1,5 +1,5 @@
-/* What all fuzzers share. A fuzzer is one function that gets any bytes and must survive them; what it
- * finds wrong ends the program at once, so that libFuzzer and replay.c alike see it.
+/* What all fuzzers share. A fuzzer is one function that gets any bytes and must survive them; what
+ * it finds wrong ends the program at once, so that libFuzzer and replay.c alike see it.
  */
 #ifndef TESTS_FUZZ_H
 #define TESTS_FUZZ_H

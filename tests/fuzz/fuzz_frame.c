@@ -1,7 +1,7 @@
 /* Frame headers, and the channel arithmetic behind them: the input is a sequence of frames.
  *
- * What is accepted must be what PROTOCOL.md section 3 allows, and must come out of the encoder as the
- * same bytes. The numbers of a channel must keep their order whatever a peer sends.
+ * What is accepted must be what PROTOCOL.md section 3 allows, and must come out of the encoder as
+ * the same bytes. The numbers of a channel must keep their order whatever a peer sends.
  */
 #include <string.h>
 
@@ -19,7 +19,7 @@ struct halves {
 static bool is_about_a_channel(uint8_t type)
 {
     return type == NSP_FRAME_DATA || type == NSP_FRAME_END || type == NSP_FRAME_GAP ||
-           type == NSP_FRAME_CREDIT;
+           type == NSP_FRAME_CREDIT || type == NSP_FRAME_BLOCKED;
 }
 
 static bool is_about_the_connection(uint8_t type)

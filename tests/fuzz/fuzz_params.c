@@ -1,4 +1,5 @@
-/* Parameters: one field of every type. What is decoded must keep the bounds that the table states. */
+/* Parameters: one field of every type. What is decoded must keep the bounds that the table states.
+ */
 #include <string.h>
 
 #include "agent/rpc/json.h"

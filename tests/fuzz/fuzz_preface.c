@@ -1,4 +1,5 @@
-/* The preface: only the right magic is accepted, another major version is VERSION, all else PROTOCOL. */
+/* The preface: only the right magic is accepted, another major version is VERSION, all else
+ * PROTOCOL. */
 #include <string.h>
 
 #include "protocol/frame.h"

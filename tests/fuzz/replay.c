@@ -1,8 +1,8 @@
 /* Feeds a fuzzer the files of its corpus, without libFuzzer; prints one TAP line for each.
  *
  * Beside the file itself, what is near it: every beginning of it, and every byte replaced by a few
- * that matter in these formats, as far as the file is short enough. So the corpus tries the bounds of
- * a decoder in every run, and the same in each.
+ * that matter in these formats, as far as the file is short enough. So the corpus tries the bounds
+ * of a decoder in every run, and the same in each.
  *
  *     fuzz_NAME FILE|DIRECTORY...
  */

@@ -1,53 +1,26 @@
 #!/usr/bin/env python3
 """Calls, their errors and how many there may be at once: PROTOCOL.md sections 4 and 8."""
 
-import base64
-import hashlib
-import json
-import os
-import random
-import re
-import resource
-import signal
 import socket
-import stat
-import subprocess
-import sys
-import threading
 import time
 
-from support import payload, proc, wire
-from support.agent import TOP, Agent, agent_program, launch, needs
-from support.expect import Discard, attached, fails, python, refused, script, started, zeros
-from support.tap import Failure, Skip, at_most, check, equal, eventually, main, number_from_environment, scaled, test
+from support import wire
+from support.agent import Agent
+from support.expect import Discard, fails, table
+from support.tap import Failure, at_most, check, equal, eventually, main, scaled, test
 from support.wire import (
-    CANCEL,
-    CREDIT,
-    DATA,
-    END,
-    GOAWAY,
-    HEADER,
     INITIAL_CREDIT,
     MORE,
-    NOTIFY,
-    NUMBER,
     PING,
     PREFACE,
     REQUEST,
-    RESPONSE,
-    STDERR,
-    STDIN,
     STDOUT,
-    TRUNCATED,
     Connection,
-    Cut,
     Lost,
     RpcError,
     Run,
-    TextConnection,
     dial,
     frame,
-    from_bytes,
     to_json,
 )
 
@@ -177,24 +150,44 @@ def frames_of_other_streams_come_between_pieces(case):
     check("processes" in stream.wait(), "the answer")
 
 
-@test()
+def kept_processes(connection, count, argument):
+    """So many exited processes; their ids."""
+    starts = [connection.request("process.start", {"argv": ["/bin/true", argument]}) for _ in range(count)]
+    ids = {start.wait(20)["id"] for start in starts}
+    for process in ids:
+        connection.call("process.wait", id=process)
+    return ids
+
+
+@test(timeout=30)
 def an_answer_may_come_in_many_frames(case):
     connection = Agent(case).connect()
-    argv = ["/bin/true"] + [c * 100000 for c in "abcdef"]
-    process = connection.call("process.start", argv=argv)["id"]
-    equal(connection.call("process.get", id=process)["argv"], argv)
+    ids = kept_processes(connection, 500, "\u20ac" * 200)
+    before = connection.received
+    listed = connection.processes()
+    check(connection.received - before > 262144, "more than one frame")
+    equal({record["id"] for record in listed}, ids)
+
+
+@test(timeout=30)
+def an_answer_that_would_be_too_long_is_a_typed_error(case):
+    connection = Agent(case).connect()
+    kept_processes(connection, connection.hello["limits"]["exited"], "\u20ac" * 300)
+    try:
+        connection.call("process.list")
+    except RpcError as error:
+        equal((error.name, error.object), ("EXHAUSTED", "json_message"))
+    equal(connection.call("ping"), {}, "the connection goes on")
 
 
 @test()
-def an_answer_that_would_be_too_long_is_a_typed_error(case):
+def a_record_tells_that_its_arguments_were_cut(case):
     connection = Agent(case).connect()
-    for _ in range(3):
-        connection.call("process.start", argv=["/bin/true"] + ["x" * 100000] * 5)
-    try:
-        equal(len(connection.call("process.list")["processes"]), 3)
-    except RpcError as error:
-        equal(error.name, "EXHAUSTED")
-    equal(connection.call("ping"), {}, "the connection goes on")
+    for size, cut in ((100, False), (5000, True)):
+        process = connection.call("process.start", argv=["/bin/true", "x" * size])["id"]
+        record = connection.call("process.get", id=process)
+        equal(bool(record.get("argv_cut")), cut, f"{size} bytes: {record}")
+        equal(record["argv"][0], "/bin/true")
 
 
 BAD_JSON = {

@@ -1,55 +1,14 @@
 #!/usr/bin/env python3
 """Time limits, signals and the record of a process: PROTOCOL.md section 10."""
 
-import base64
-import hashlib
-import json
 import os
-import random
-import re
-import resource
 import signal
-import socket
-import stat
-import subprocess
-import sys
-import threading
 import time
 
-from support import payload, proc, wire
-from support.agent import TOP, Agent, agent_program, launch, needs
-from support.expect import Discard, attached, fails, python, refused, script, started, zeros
-from support.tap import Failure, Skip, at_most, check, equal, eventually, main, number_from_environment, scaled, test
-from support.wire import (
-    CANCEL,
-    CREDIT,
-    DATA,
-    END,
-    GOAWAY,
-    HEADER,
-    INITIAL_CREDIT,
-    MORE,
-    NOTIFY,
-    NUMBER,
-    PING,
-    PREFACE,
-    REQUEST,
-    RESPONSE,
-    STDERR,
-    STDIN,
-    STDOUT,
-    TRUNCATED,
-    Connection,
-    Cut,
-    Lost,
-    RpcError,
-    Run,
-    TextConnection,
-    dial,
-    frame,
-    from_bytes,
-    to_json,
-)
+from support import proc
+from support.expect import fails, started
+from support.tap import check, equal, eventually, main, scaled, test
+from support.wire import STDOUT, Run
 
 # Time limits, signals, kill
 
@@ -230,7 +189,7 @@ def a_process_is_forgotten_only_after_its_exit(case):
     equal(connection.call("process.forget", id=process), {})
     for method in ("process.get", "process.wait", "process.forget", "process.attach"):
         fails(lambda: connection.call(method, id=process), "NOT_FOUND", object=process)
-    equal(process in [r["id"] for r in connection.call("process.list")["processes"]], False)
+    equal(process in [r["id"] for r in connection.processes()], False)
 
 
 @test()
@@ -251,7 +210,7 @@ def the_record_tells_what_runs(case):
         {"start": 0, "end": 3, "closed": False, "dropped": 0},
     )
     equal((record["stdin"]["offset"], record["stdin"]["closed"]), (0, False))
-    equal([r for r in connection.call("process.list")["processes"] if r["id"] == "rec"], [record])
+    equal([r for r in connection.processes() if r["id"] == "rec"], [record])
     connection.call("process.stdin", id="rec", data="x\n", close=True)
     connection.call("process.wait", id="rec")
     record = connection.call("process.get", id="rec")

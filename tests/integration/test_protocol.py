@@ -1,25 +1,12 @@
 #!/usr/bin/env python3
 """Modes, frames, credit and what goes first: PROTOCOL.md sections 1 to 7."""
 
-import base64
-import hashlib
-import json
-import os
-import random
-import re
-import resource
-import signal
-import socket
-import stat
-import subprocess
-import sys
-import threading
 import time
 
-from support import payload, proc, wire
-from support.agent import TOP, Agent, agent_program, launch, needs
-from support.expect import Discard, attached, fails, python, refused, script, started, zeros
-from support.tap import Failure, Skip, at_most, check, equal, eventually, main, number_from_environment, scaled, test
+from support import wire
+from support.agent import Agent, needs
+from support.expect import Discard, fails, table
+from support.tap import at_most, check, equal, main, number_from_environment, scaled, test
 from support.wire import (
     CANCEL,
     CREDIT,
@@ -35,19 +22,13 @@ from support.wire import (
     PREFACE,
     REQUEST,
     RESPONSE,
-    STDERR,
     STDIN,
     STDOUT,
     TRUNCATED,
     Connection,
-    Cut,
-    Lost,
-    RpcError,
     Run,
-    TextConnection,
     dial,
     frame,
-    from_bytes,
     to_json,
 )
 
@@ -188,7 +169,8 @@ def stdin_stream(connection):
 
 MALFORMED = {
     "type 0": frame(0, 0),
-    "type 12": frame(12, 0),
+    "type 13": frame(13, 0),
+    "blocked from a client": frame(12, 1, channel=STDOUT),
     "type 255": frame(255, 0),
     "an unknown flag": frame(PING, 0, b"12345678", flags=4),
     "MORE on a ping": frame(PING, 0, b"12345678", flags=MORE),

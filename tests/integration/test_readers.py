@@ -4,55 +4,13 @@
 NSP_LONG=1 cuts at every byte.
 """
 
-import base64
-import hashlib
-import json
-import os
-import random
-import re
-import resource
-import signal
-import socket
-import stat
-import subprocess
-import sys
-import threading
 import time
 
-from support import payload, proc, wire
-from support.agent import TOP, Agent, agent_program, launch, needs
-from support.expect import Discard, attached, fails, python, refused, script, started, zeros
-from support.tap import Failure, Skip, at_most, check, equal, eventually, main, number_from_environment, scaled, test
-from support.wire import (
-    CANCEL,
-    CREDIT,
-    DATA,
-    END,
-    GOAWAY,
-    HEADER,
-    INITIAL_CREDIT,
-    MORE,
-    NOTIFY,
-    NUMBER,
-    PING,
-    PREFACE,
-    REQUEST,
-    RESPONSE,
-    STDERR,
-    STDIN,
-    STDOUT,
-    TRUNCATED,
-    Connection,
-    Cut,
-    Lost,
-    RpcError,
-    Run,
-    TextConnection,
-    dial,
-    frame,
-    from_bytes,
-    to_json,
-)
+from support import payload
+from support.agent import Agent
+from support.expect import Follower, attached
+from support.tap import Failure, check, equal, main, number_from_environment, test
+from support.wire import INITIAL_CREDIT, STDERR, STDOUT, Connection, Cut, RpcError
 
 MIB = 1 << 20
 LONG = number_from_environment("NSP_LONG", 0)

@@ -4,55 +4,18 @@
 NSP_KILLS is the number of kills in the storms (20), NSP_EXITS that of the processes that exit unseen.
 """
 
-import base64
-import hashlib
-import json
 import os
 import random
-import re
 import resource
 import signal
-import socket
-import stat
-import subprocess
-import sys
 import threading
 import time
 
-from support import payload, proc, wire
-from support.agent import TOP, Agent, agent_program, launch, needs
-from support.expect import Discard, attached, fails, python, refused, script, started, zeros
-from support.tap import Failure, Skip, at_most, check, equal, eventually, main, number_from_environment, scaled, test
-from support.wire import (
-    CANCEL,
-    CREDIT,
-    DATA,
-    END,
-    GOAWAY,
-    HEADER,
-    INITIAL_CREDIT,
-    MORE,
-    NOTIFY,
-    NUMBER,
-    PING,
-    PREFACE,
-    REQUEST,
-    RESPONSE,
-    STDERR,
-    STDIN,
-    STDOUT,
-    TRUNCATED,
-    Connection,
-    Cut,
-    Lost,
-    RpcError,
-    Run,
-    TextConnection,
-    dial,
-    frame,
-    from_bytes,
-    to_json,
-)
+from support import payload, proc
+from support.agent import Agent, needs
+from support.expect import Follower, attached
+from support.tap import Failure, at_most, check, equal, eventually, main, number_from_environment, scaled, test
+from support.wire import Connection, Lost, RpcError, Run, dial
 
 MIB = 1 << 20
 KILLS = number_from_environment("NSP_KILLS", 20)
@@ -85,46 +48,6 @@ def ignoring(name, call):
         if error.name != name:
             raise
         return None
-
-
-class Follower:
-    """A lossless reader that goes on after every loss of its connection, until the end."""
-
-    def __init__(self, address, process, reader, start=None):
-        self.address = address
-        self.process = process
-        self.fields = {"reader": reader, "hold_ms": 60000}
-        self.start = start  # parameters of process.start; they have a key
-        self.sinks = {STDOUT: payload.Checker(1), STDERR: payload.Checker(2)}
-        self.losses = 0
-        self.result = None
-
-    def once(self, connection):
-        fields = dict(self.fields, stdout_from=self.sinks[STDOUT].offset, stderr_from=self.sinks[STDERR].offset)
-        if self.start:
-            stream = connection.start(sinks=self.sinks, id=self.process, **self.start, **fields)
-        else:
-            stream = connection.attach(self.process, sinks=self.sinks, **fields)
-        try:
-            return stream.wait(120)
-        finally:
-            for name, incoming in stream.channels.items():
-                equal(incoming.gaps, [], f"gaps of channel {name}")
-
-    def follow(self):
-        while True:
-            try:
-                with Connection(self.address) as connection:
-                    self.result = self.once(connection)
-                    return self
-            except Lost:
-                self.losses += 1
-
-    def expect(self, total, code):
-        for channel, sink in self.sinks.items():
-            equal((sink.offset, sink.wrong_at), (total, None), f"bytes of channel {channel}, first wrong byte")
-        equal((self.result["stdout"], self.result["stderr"]), (total, total))
-        equal(self.result["exit"]["code"], code)
 
 
 class ShortRuns:
@@ -165,7 +88,7 @@ def baseline(agent):
 
 def forget_all(agent):
     def forget(connection):
-        for record in connection.call("process.list")["processes"]:
+        for record in connection.processes():
             ignoring("NOT_FOUND", lambda: connection.call("process.forget", id=record["id"]))
 
     insist(agent.address, forget)
@@ -225,7 +148,7 @@ def is_known(connection, process):
 
 
 def readers(agent):
-    records = insist(agent.address, lambda c: c.call("process.list"))["processes"]
+    records = insist(agent.address, lambda c: c.processes())
     return sum(count_of(record["readers"]) for record in records)
 
 
@@ -253,7 +176,7 @@ def a_start_that_was_cut_off_happens_exactly_once(case):
         equal(insist(agent.address, lambda c: c.call("process.wait", id=result["id"]))["exit"]["code"], number % 100)
     with open(log, encoding="ascii") as file:
         equal([int(line) for line in file], list(range(KILLS)))
-    equal(len(insist(agent.address, lambda c: c.call("process.list"))["processes"]), KILLS)
+    equal(len(insist(agent.address, lambda c: c.processes())), KILLS)
 
 
 @test()
@@ -263,10 +186,10 @@ def what_had_exited_is_still_served_after_a_kill(case):
     runs = [connection.run(command=f"printf out{n}; printf err{n} >&2; exit {n}") for n in range(10)]
     runs.append(connection.run(command="kill -9 $$"))
     runs.append(connection.run(["/bin/sleep", "10"], timeout_ms=50))
-    before = {r["id"]: r for r in connection.call("process.list")["processes"]}
+    before = {r["id"]: r for r in connection.processes()}
     agent.restart_agent()
     connection = agent.connect()
-    equal({r["id"]: r for r in connection.call("process.list")["processes"]}, before)
+    equal({r["id"]: r for r in connection.processes()}, before)
     for run in runs:
         equal(connection.call("process.wait", id=run.id)["exit"], run.exit)
         stream = connection.attach(run.id)
@@ -335,7 +258,7 @@ def exits_while_the_agent_is_stopped_and_then_killed_are_right(case):
     release(fifo, agent, count)
     eventually(lambda: not agent.workload(), 30, lambda: f"all are reaped: {len(agent.workload())} left")
     os.kill(stopped, signal.SIGKILL)
-    records = insist(agent.address, lambda c: c.call("process.list"), tries=100)["processes"]
+    records = insist(agent.address, lambda c: c.processes(), tries=100)
     kept = min(count, insist(agent.address, lambda c: c.hello)["limits"]["exited"])
     check(len(records) >= kept, f"{len(records)} records are kept, at least {kept} must be")
     for record in records:
@@ -344,8 +267,6 @@ def exits_while_the_agent_is_stopped_and_then_killed_are_right(case):
 
 
 def os_limit():
-    import resource
-
     soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
     return (1 << 30 if soft == resource.RLIM_INFINITY else soft), hard
 
@@ -378,12 +299,6 @@ def exits_at_the_moment_of_the_kill_are_right(case):
             run = insist(agent.address, lambda c: attached(c, name))
             equal(run.stdout, b"%d\n" % number)
     agent.expect_no_workload()
-
-
-def attached(connection, process, **fields):
-    stream = connection.attach(process, **fields)
-    stream.wait()
-    return Run(stream)
 
 
 @test(timeout=60)

@@ -157,7 +157,7 @@ def a_thousand_processes_run_at_once(case):
         stream.wait_note("process.started", 40)
     connection.until(lambda: all(s.channels[STDOUT].next for s in streams), 20, "all have written")
     at_most(connection.ping(), scaled(0.5), "seconds of a ping")
-    equal(len(connection.call("process.list")["processes"]), count)
+    equal(len(connection.processes()), count)
     for number, stream in enumerate(streams):
         stream.write(b"%d\n" % number)
     for number, stream in enumerate(streams):
@@ -211,7 +211,7 @@ def without_descriptors_the_agent_neither_spins_nor_forgets_who_waits(case):
     before = cpu_ticks(pid)
     time.sleep(1)
     at_most(cpu_ticks(pid) - before, 20, "ticks of processor time in a second")
-    for record in connection.call("process.list")["processes"]:
+    for record in connection.processes():
         kill(connection, record["id"])
         connection.call("process.forget", id=record["id"])
     for link in links:
@@ -281,7 +281,7 @@ def a_storm_of_stop_signals_on_new_children_does_not_touch_the_agent(case):
     thread.join()
     stop_children(signal.SIGCONT)
     equal(sum(outcomes.values()), len(starts), f"{outcomes}")
-    for record in connection.call("process.list")["processes"]:
+    for record in connection.processes():
         kill(connection, record["id"])
     agent.expect_no_workload()
     equal(connection.run(["/bin/echo", "calm"]).stdout, b"calm\n")

@@ -2,55 +2,18 @@
 """A program is started with its surroundings and ends: PROTOCOL.md section 10."""
 
 import base64
-import hashlib
-import json
 import os
-import random
-import re
 import resource
 import signal
-import socket
-import stat
 import subprocess
-import sys
-import threading
 import time
 
-from support import payload, proc, wire
-from support.agent import TOP, Agent, agent_program, launch, needs
-from support.expect import Discard, attached, fails, python, refused, script, started, zeros
-from support.tap import Failure, Skip, at_most, check, equal, eventually, main, number_from_environment, scaled, test
-from support.wire import (
-    CANCEL,
-    CREDIT,
-    DATA,
-    END,
-    GOAWAY,
-    HEADER,
-    INITIAL_CREDIT,
-    MORE,
-    NOTIFY,
-    NUMBER,
-    PING,
-    PREFACE,
-    REQUEST,
-    RESPONSE,
-    STDERR,
-    STDIN,
-    STDOUT,
-    TRUNCATED,
-    Connection,
-    Cut,
-    Lost,
-    RpcError,
-    Run,
-    TextConnection,
-    dial,
-    frame,
-    from_bytes,
-    to_json,
-)
+from support.agent import needs
+from support.expect import fails, python, script, started
+from support.tap import Failure, at_most, check, equal, main, scaled, test
+from support.wire import RpcError, from_bytes
 
+MIB = 1 << 20
 SAMPLED_CODES = (0, 1, 2, 3, 7, 42, 64, 99, 100, 125, 126, 127, 128, 129, 130, 137, 143, 200, 254, 255)
 
 

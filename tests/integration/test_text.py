@@ -2,54 +2,11 @@
 """Text mode, by a raw socket: PROTOCOL.md sections 1 and 10."""
 
 import base64
-import hashlib
-import json
-import os
-import random
-import re
-import resource
-import signal
-import socket
-import stat
-import subprocess
-import sys
-import threading
-import time
 
-from support import payload, proc, wire
-from support.agent import TOP, Agent, agent_program, launch, needs
-from support.expect import Discard, attached, fails, python, refused, script, started, zeros
-from support.tap import Failure, Skip, at_most, check, equal, eventually, main, number_from_environment, scaled, test
-from support.wire import (
-    CANCEL,
-    CREDIT,
-    DATA,
-    END,
-    GOAWAY,
-    HEADER,
-    INITIAL_CREDIT,
-    MORE,
-    NOTIFY,
-    NUMBER,
-    PING,
-    PREFACE,
-    REQUEST,
-    RESPONSE,
-    STDERR,
-    STDIN,
-    STDOUT,
-    TRUNCATED,
-    Connection,
-    Cut,
-    Lost,
-    RpcError,
-    Run,
-    TextConnection,
-    dial,
-    frame,
-    from_bytes,
-    to_json,
-)
+from support import wire
+from support.agent import Agent
+from support.tap import check, equal, eventually, main, test
+from support.wire import STDOUT
 
 
 def text(case):

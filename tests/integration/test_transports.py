@@ -1,57 +1,21 @@
 #!/usr/bin/env python3
 """Addresses to listen on, tokens, and what the agent tells about itself: PROTOCOL.md sections 5 and 11."""
 
-import base64
-import hashlib
 import json
 import os
-import random
 import re
-import resource
-import signal
 import socket
 import stat
-import subprocess
-import sys
-import threading
 import time
 
-from support import payload, proc, wire
-from support.agent import TOP, Agent, agent_program, launch, needs
-from support.expect import Discard, attached, fails, python, refused, script, started, zeros
-from support.tap import Failure, Skip, at_most, check, equal, eventually, main, number_from_environment, scaled, test
-from support.wire import (
-    CANCEL,
-    CREDIT,
-    DATA,
-    END,
-    GOAWAY,
-    HEADER,
-    INITIAL_CREDIT,
-    MORE,
-    NOTIFY,
-    NUMBER,
-    PING,
-    PREFACE,
-    REQUEST,
-    RESPONSE,
-    STDERR,
-    STDIN,
-    STDOUT,
-    TRUNCATED,
-    Connection,
-    Cut,
-    Lost,
-    RpcError,
-    Run,
-    TextConnection,
-    dial,
-    frame,
-    from_bytes,
-    to_json,
-)
+from support.agent import Agent
+from support.expect import fails, refused, script
+from support.tap import check, equal, main, test
+from support.wire import Connection, Run, TextConnection
 
 # Transports
+
+TOKEN = "a-secret-token-of-some-length"
 
 
 def free_port():
@@ -60,7 +24,7 @@ def free_port():
         return link.getsockname()[1]
 
 
-def tcp_agent(case, token="secret token 1"):
+def tcp_agent(case, token=TOKEN):
     port = free_port()
     path = case.path("token")
     if token is not None:
@@ -73,14 +37,14 @@ def tcp_agent(case, token="secret token 1"):
 @test()
 def tcp_needs_the_token(case):
     agent, address, _ = tcp_agent(case)
-    for wrong in (None, "", "secret token", "secret token 12", "Secret token 1"):
+    for wrong in (None, "", TOKEN[:-1], TOKEN + "2", TOKEN.upper()):
         began = time.monotonic()
         with Connection(address, hello=False) as connection:
             params = {} if wrong is None else {"token": wrong}
             fails(lambda: connection.call("hello", **params), "UNAUTHENTICATED")
             connection.wait_lost()
         check(time.monotonic() - began >= 0.05, "the end comes after a delay")
-    with Connection(address, token="secret token 1") as connection:
+    with Connection(address, token=TOKEN) as connection:
         equal(connection.run(["/bin/echo", "over tcp"]).stdout, b"over tcp\n")
     agent.connect().ping()
 
@@ -94,7 +58,7 @@ def tcp_serves_nothing_before_the_token(case):
         error = connection.answer(connection.send("process.list"))["error"]
         check(error["data"]["name"] in ("HELLO_REQUIRED", "UNAUTHENTICATED"), f"{error}")
     with TextConnection(address) as connection:
-        equal(connection.call("hello", token="secret token 1")["protocol"], "1.0")
+        equal(connection.call("hello", token=TOKEN)["protocol"], "1.0")
         equal(connection.call("ping"), {})
 
 
@@ -108,22 +72,24 @@ def a_token_is_made_when_there_is_none(case):
     Connection(address, token=token).close()
 
 
-def refused(case, *arguments):
-    """The program ends by itself, quickly, with a message; returns it."""
-    began = time.monotonic()
-    process = launch(case, [agent_program(), *arguments], stdin=-3, stdout=-1, stderr=-1, cwd=case.directory)
-    out, err = process.communicate(timeout=scaled(5))
-    at_most(time.monotonic() - began, scaled(2), "seconds")
-    check(process.returncode not in (0, None) and process.returncode > 0, f"status {process.returncode}")
-    check(err.strip(), "it says why")
-    return process.returncode, err.decode()
+@test()
+def a_token_file_that_others_may_read_or_that_is_no_secret_is_refused(case):
+    for name, token, mode in (
+        ("open", TOKEN, 0o644),
+        ("short", "abc", 0o600),
+        ("blank", "two words of some length", 0o600),
+    ):
+        path = script(case, name, token, mode)
+        status, text = refused(case, "--listen", f"tcp:127.0.0.1:{free_port()}", "--token-file", path)
+        check(status in (1, 2) and "token" in text, f"{status}: {text}")
+        check(token not in text, "the token is not shown")
 
 
 @test()
 def tcp_on_other_than_loopback_is_refused_at_the_start(case):
     for address in ("0.0.0.0", "[::]", "192.0.2.1"):
-        status, _ = refused(case, "--listen", f"tcp:{address}:{free_port()}", "--token-file", case.path("token"))
-        equal(status, 2)
+        status, text = refused(case, "--listen", f"tcp:{address}:{free_port()}", "--token-file", case.path("token"))
+        check(status in (1, 2) and "loopback" in text, f"{status}: {text}")
 
 
 @test()

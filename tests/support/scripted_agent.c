@@ -16,6 +16,8 @@
 #include "agent/os/spawn.h"
 #include "agent/os/storewire.h"
 
+enum { CHILD_SECONDS = 60 }; /* then even a child that nobody stops is gone */
+
 static struct scripted_report *report;
 
 struct scripted_report *scripted_agent_report(const char *path)
@@ -233,6 +235,7 @@ static void come_up(void)
 __attribute__((noreturn)) static void be_child(const char *kind)
 {
     sigset_t term;
+    alarm(CHILD_SECONDS);
     sigemptyset(&term);
     sigaddset(&term, SIGTERM);
     if (strcmp(kind, "polite") == 0) {
@@ -246,6 +249,7 @@ __attribute__((noreturn)) static void be_child(const char *kind)
     if (strcmp(kind, "daemon") == 0) {
         if (fork() > 0)
             _exit(0);
+        alarm(CHILD_SECONDS);
         setsid();
     }
     signal(SIGTERM, SIG_IGN);

@@ -67,7 +67,7 @@ static const struct {
     const char *what;
 } malformed[] = {
     {0, 8, 0, "unknown frame type 0"},
-    {0, 8, 12, "unknown frame type 12"},
+    {0, 8, 13, "unknown frame type 13"},
     {0, 8, 255, "unknown frame type 255"},
     {0, 9, 2, "flags"},        /* TRUNCATED on REQUEST */
     {3, 9, 1, "flags"},        /* MORE on DATA */
@@ -137,7 +137,7 @@ START_TEST(types_have_names)
     ck_assert_str_eq(nsp_frame_type_name(NSP_FRAME_REQUEST), "REQUEST");
     ck_assert_str_eq(nsp_frame_type_name(NSP_FRAME_GOAWAY), "GOAWAY");
     ck_assert_ptr_null(nsp_frame_type_name(0));
-    ck_assert_ptr_null(nsp_frame_type_name(12));
+    ck_assert_ptr_null(nsp_frame_type_name(13));
     ck_assert_ptr_null(nsp_frame_type_name(255));
 }
 END_TEST

@@ -16,7 +16,6 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
-#include "protocol/cleanup.h"
 #include "tests/support/unit.h"
 
 enum { NOBODY = 65534, FDS_MAX = 64 };
@@ -24,6 +23,7 @@ enum { NOBODY = 65534, FDS_MAX = 64 };
 static char directory[64], path[100], text[120];
 static struct loop *loop;
 static struct timer *guard;
+static int client; /* closed after the test */
 static int accepted[FDS_MAX];
 static unsigned accepted_count;
 static const struct listener_options no_options;
@@ -39,6 +39,7 @@ static void set_up(void)
 {
     log_init("test", LOG_ERROR);
     err = NSP_ERROR_INIT;
+    client = -1;
     snprintf(directory, sizeof directory, "/tmp/test_listener.XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(directory));
     snprintf(path, sizeof path, "%s/socket", directory);
@@ -51,6 +52,8 @@ static void tear_down(void)
 {
     while (accepted_count > 0)
         close(accepted[--accepted_count]);
+    if (client >= 0)
+        close(client);
     timer_free(guard);
     loop_free(loop);
     unlink(path);
@@ -118,7 +121,7 @@ START_TEST(unix_socket_accepts_and_is_private)
     ck_assert_ptr_eq(listener_transport(listener), &unix_transport);
     ck_assert_ptr_null(listener_token(listener));
     start(listener);
-    AUTO_FD int client = connect_to(listener);
+    client = connect_to(listener);
     run_for(1000);
     ck_assert_uint_eq(accepted_count, 1);
     ck_assert(fcntl(accepted[0], F_GETFL) & O_NONBLOCK);
@@ -182,7 +185,7 @@ START_TEST(abstract_socket_accepts)
     ck_assert_int_eq(open_at(name, &no_options, -1, &second), -1);
     ck_assert_int_eq(err.code, NSP_E_ALREADY_EXISTS);
     start(listener);
-    AUTO_FD int client = connect_to(listener);
+    client = connect_to(listener);
     run_for(1000);
     ck_assert_uint_eq(accepted_count, 1);
     listener_remove(listener);
@@ -231,7 +234,7 @@ START_TEST(tcp_needs_a_token)
     listener = opened("tcp:127.0.0.1:0", &with_token);
     ck_assert(token_equal(listener_token(listener), "0123456789abcdef"));
     start(listener);
-    AUTO_FD int client = connect_to(listener);
+    client = connect_to(listener);
     run_for(1000);
     ck_assert_uint_eq(accepted_count, 1);
     listener_remove(listener);
@@ -252,7 +255,7 @@ START_TEST(tcp_over_ipv6_loopback_accepts)
     if (open_at("tcp:[::1]:0", &with_token, -1, &listener) < 0)
         UNIT_SKIP("no IPv6 here");
     start(listener);
-    AUTO_FD int client = connect_to(listener);
+    client = connect_to(listener);
     run_for(1000);
     ck_assert_uint_eq(accepted_count, 1);
     listener_free(listener);
@@ -295,7 +298,7 @@ END_TEST
 START_TEST(existing_descriptor_is_taken_over_with_its_queue)
 {
     struct listener *first = opened(text, &no_options), *second;
-    AUTO_FD int client = connect_to(first);
+    client = connect_to(first);
     int kept = fcntl(listener_fd(first), F_DUPFD_CLOEXEC, 0);
     listener_free(first);
     ck_assert_int_eq(open_at(text, &no_options, kept, &second), 0);
@@ -327,7 +330,7 @@ START_TEST(stopped_listener_accepts_no_more)
     struct listener *listener = opened(text, &no_options);
     start(listener);
     listener_stop(listener);
-    AUTO_FD int client = connect_to(listener);
+    client = connect_to(listener);
     run_for(20);
     ck_assert_uint_eq(accepted_count, 0);
     start(listener);
@@ -384,7 +387,7 @@ END_TEST
 START_TEST(without_a_reserve_accepting_rests)
 {
     struct listener *listener = opened(text, &no_options);
-    AUTO_FD int client = connect_to(listener);
+    client = connect_to(listener);
     int filler = dup(0);
     struct rlimit before;
     ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);

@@ -63,9 +63,8 @@ static void fill(uint8_t *bytes, uint64_t offset, size_t length)
 static enum stage_result move_output(uint64_t *moved)
 {
     enum stage_result result = STAGE_END;
-    ck_assert_int_eq(stage_move_output(&stage, pipe_fds[0], &ring, 0, 0, RING_BYTES, &result, moved,
-                                       NULL),
-                     0);
+    ck_assert_int_eq(
+        stage_move_output(&stage, pipe_fds[0], &ring, 0, 0, RING_BYTES, &result, moved, NULL), 0);
     return result;
 }
 
@@ -124,9 +123,9 @@ START_TEST(input_without_a_reader_is_told)
     close(ends[0]);
     enum stage_result result;
     uint64_t moved = 1;
-    ck_assert_int_eq(stage_move_input(&stage, ends[1], 0, "x", 1, &memory->input_offset, &result,
-                                      &moved, NULL),
-                     0);
+    ck_assert_int_eq(
+        stage_move_input(&stage, ends[1], 0, "x", 1, &memory->input_offset, &result, &moved, NULL),
+        0);
     ck_assert_int_eq(result, STAGE_END);
     ck_assert_uint_eq(moved, 0);
     close(ends[1]);
@@ -171,6 +170,18 @@ static pid_t start_writer(void)
     }
 }
 
+/* Without assertions: Check's messages of several processes would mix. */
+static void move_output_for_ever(void)
+{
+    for (;;) {
+        enum stage_result result;
+        uint64_t moved;
+        if (stage_move_output(&stage, pipe_fds[0], &ring, 0, 0, RING_BYTES, &result, &moved, NULL) <
+            0)
+            _exit(1);
+    }
+}
+
 START_TEST(a_kill_at_any_moment_loses_no_output)
 {
     pid_t writer = start_writer();
@@ -178,8 +189,7 @@ START_TEST(a_kill_at_any_moment_loses_no_output)
     for (int i = 0; i < KILLS; i++) {
         pid_t mover = fork();
         if (mover == 0)
-            for (uint64_t moved;;)
-                move_output(&moved);
+            move_output_for_ever();
         kill_soon(mover);
         ck_assert_int_eq(stage_recover_output(&stage, &ring, NULL), 0);
         ck_assert_uint_ge(memory->state.head, last);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -48,6 +49,7 @@ static void start_with(const char *script, int number, struct supervisor_options
     if (supervisor == 0) {
         log_init("supervisor", LOG_ERROR);
         setpgid(0, 0);
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nothing behind */
         _exit(supervisor_run(&options));
     }
 }
@@ -149,8 +151,11 @@ START_TEST(an_idle_supervisor_does_not_wake)
 {
     start("obey", 0);
     await_ready();
-    usleep(100000);
-    long before = wake_ups(supervisor);
+    long before = -1;
+    for (int i = 0; i < 100 && before != wake_ups(supervisor); i++) { /* until it has settled */
+        before = wake_ups(supervisor);
+        usleep(100000);
+    }
     usleep(500000);
     ck_assert_int_eq(wake_ups(supervisor), before);
     stop_in_order();
@@ -165,30 +170,38 @@ START_TEST(an_agent_that_refuses_to_start_ends_the_supervisor_with_its_status)
 }
 END_TEST
 
-START_TEST(an_agent_that_dies_is_restarted_at_once_and_then_more_slowly)
+/* Between the starts of agents i and i + 1. */
+static uint64_t pause_ms(int i)
 {
-    start("die", 6);
+    return (report->started_ns[i + 1] - report->started_ns[i]) / CLOCK_NS_PER_MS;
+}
+
+/* The machine may be slow, so a pause is too long only when it is much longer than it should be. */
+START_TEST(an_agent_that_dies_after_it_was_ready_is_never_kept_waiting)
+{
+    start_with(
+        "die", 20,
+        (struct supervisor_options){.agent_ms = 2000, .grace_ms = 300, .restart_max_ms = 10000});
     await_ready();
-    ck_assert_uint_eq(report->starts, 7);
-    uint64_t pauses[6];
-    for (int i = 0; i < 6; i++)
-        pauses[i] = (report->started_ns[i + 1] - report->started_ns[i]) / CLOCK_NS_PER_MS;
-    ck_assert_uint_lt(pauses[0], 40);
-    ck_assert_uint_lt(pauses[1], 40);
-    ck_assert_uint_ge(pauses[2], 50);
-    for (int i = 3; i < 6; i++) {
-        ck_assert_uint_ge(pauses[i], 80); /* restart_max_ms, or 100 without it */
-        ck_assert_uint_lt(pauses[i], 400);
-    }
+    ck_assert_uint_eq(report->starts, 21);
+    for (int i = 0; i < 20; i++)
+        ck_assert_uint_lt(pause_ms(i), 2000);
     stop_in_order();
 }
 END_TEST
 
-START_TEST(a_crash_before_it_was_ready_is_restarted_too)
+START_TEST(an_agent_that_never_gets_ready_is_restarted_more_and_more_slowly)
 {
-    start("die-early", 3);
+    static const unsigned at_least[] = {0, 0, 50, 100, 150, 150};
+    start_with(
+        "die-early", 6,
+        (struct supervisor_options){.agent_ms = 2000, .grace_ms = 300, .restart_max_ms = 150});
     await_ready();
-    ck_assert_uint_eq(report->starts, 4);
+    ck_assert_uint_eq(report->starts, 7);
+    for (int i = 0; i < 6; i++) {
+        ck_assert_uint_ge(pause_ms(i), at_least[i]);
+        ck_assert_uint_lt(pause_ms(i), 2000);
+    }
     stop_in_order();
 }
 END_TEST
@@ -341,8 +354,8 @@ static Suite *suite(void)
     tcase_add_test(life, the_agent_inherits_just_what_it_should);
     tcase_add_test(life, an_idle_supervisor_does_not_wake);
     tcase_add_test(life, an_agent_that_refuses_to_start_ends_the_supervisor_with_its_status);
-    tcase_add_test(life, an_agent_that_dies_is_restarted_at_once_and_then_more_slowly);
-    tcase_add_test(life, a_crash_before_it_was_ready_is_restarted_too);
+    tcase_add_test(life, an_agent_that_dies_after_it_was_ready_is_never_kept_waiting);
+    tcase_add_test(life, an_agent_that_never_gets_ready_is_restarted_more_and_more_slowly);
     tcase_add_test(life, restarts_leak_neither_descriptors_nor_zombies);
     tcase_add_test(life, an_agent_that_closes_its_socket_is_killed_and_restarted);
     tcase_add_test(life, the_next_agent_gets_all_that_was_put_and_not_dropped);

@@ -277,9 +277,7 @@ class Stream:
             to = NUMBER.unpack(payload)[0]
             self.log.append(("gap", channel, offset, to))
             incoming.gap(offset, to)
-            incoming.limit = max(incoming.limit, to + INITIAL_CREDIT if incoming.credit == "auto" else 0)
-            if incoming.credit == "auto":
-                self.grant(channel, incoming.limit)
+            incoming.limit += to - offset
         elif kind == BLOCKED:
             if offset != incoming.next:
                 raise Violation(f"BLOCKED at {offset}, expected {incoming.next}")
@@ -446,6 +444,15 @@ class Connection:
             stream.close_input()
         stream.wait(timeout)
         return Run(stream)
+
+    def processes(self):
+        """The records of all processes, page by page."""
+        records, after = [], 0
+        while after is not None:
+            page = self.call("process.list", after=after)
+            records += page["processes"]
+            after = page["next"]
+        return records
 
     def ping(self, timeout=10):
         """Seconds from PING to PONG."""
