@@ -336,6 +336,8 @@ def ps_lists_what_runs_and_what_has_exited(case):
     detached(nsctl, "sh", "-c", "exit 3", options=["--id", "done"])
     nsctl("wait", "done")
     lines = ok(nsctl("ps")).decode()
+    check("running" in lines and "done" not in lines, f"without -a: {lines}")
+    lines = ok(nsctl("ps", "-a")).decode()
     check("running" in lines and "done" in lines and "sleep" in lines, lines)
     records = json.loads(ok(nsctl("--json", "ps")))
     records = records["processes"] if isinstance(records, dict) else records

@@ -11,6 +11,8 @@ from support.tap import Failure, Skip, check, eventually, scaled
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 SANITIZER_MARKS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "SUMMARY: ")
 STOP_SECONDS = 8
+# The default environment of what the agent starts must not depend on who runs the tests.
+PLAIN_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # Children of the test itself, which are nobody's leftovers.
 _own = set()
@@ -78,7 +80,7 @@ class Agent:
                 stdout=log,
                 stderr=log,
                 cwd=self.directory,
-                env=dict(os.environ, **(environment or {})),
+                env=dict(os.environ, **{"PATH": PLAIN_PATH, **(environment or {})}),
                 preexec_fn=before_exec,
                 pass_fds=keep_fds,
             )
