@@ -253,6 +253,8 @@ static int start(struct program *program, struct items *items, struct nsp_error 
     if (!program->environment)
         return nsp_fail(err, NSP_E_EXHAUSTED, "no memory for the environment");
     if (load_token(program, err) < 0 || loop_new(&program->loop, err) < 0 ||
+        store_init(&program->store, program->loop, STOREWIRE_FD_SOCKET, STOREWIRE_FD_KICK, err) <
+            0 ||
         take_over(program, items, err) < 0 || dispatch_new(&program->dispatch, err) < 0 ||
         session_server_new(program->loop, &callbacks, program->dispatch, &program->sessions, err) <
             0 ||
@@ -272,6 +274,7 @@ static void end(struct program *program)
     dispatch_free(program->dispatch);
     system_free(program->system);
     processes_free(program->processes);
+    store_done(&program->store);
     io_free(program->supervisor);
     io_free(program->wake);
     loop_free(program->loop);
@@ -299,7 +302,6 @@ int program_run(const struct options *options)
     struct program program = {
         .options = options,
         .started_ns = clock_now_ns(),
-        .store = {STOREWIRE_FD_SOCKET},
         .status = STATUS_ENDED,
     };
     AUTO_FREE struct store_item *list = NULL;

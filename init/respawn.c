@@ -33,7 +33,8 @@ static int make_socketpair(int *ret_ours, int *ret_agents, struct nsp_error *err
     AUTO_FD int agents = ends[1];
     int size = SEND_BUFFER_BYTES;
     if (fcntl(ours, F_SETFL, O_NONBLOCK) < 0 ||
-        setsockopt(ours, SOL_SOCKET, SO_SNDBUF, &size, sizeof size) < 0)
+        setsockopt(ours, SOL_SOCKET, SO_SNDBUF, &size, sizeof size) < 0 ||
+        setsockopt(agents, SOL_SOCKET, SO_SNDBUF, &size, sizeof size) < 0)
         return nsp_fail_errno(err, NSP_E_SYSTEM, errno, "setsockopt", NULL);
     *ret_ours = STEAL_FD(ours);
     *ret_agents = STEAL_FD(agents);
@@ -69,7 +70,7 @@ static int inherit(const int *fds)
 __attribute__((noreturn)) static void become_agent(const struct respawn *respawn, int socket)
 {
     const int fds[STOREWIRE_FD_COUNT] = {socket, respawn->wake_fd, respawn->claims_fd,
-                                         respawn->exits_fd};
+                                         respawn->exits_fd, respawn->kick_fd};
     const struct rlimit *nofile = rlimit_original_nofile();
     int binary_fd = fcntl(respawn->binary_fd, F_DUPFD_CLOEXEC, ABOVE_INHERITED);
 

@@ -14,7 +14,7 @@
 struct respawn {
     int binary_fd;
     char *const *argv; /* NULL-terminated */
-    int wake_fd, claims_fd, exits_fd;
+    int wake_fd, claims_fd, exits_fd, kick_fd;
     sigset_t signal_mask; /* that we were started with */
 };
 

@@ -97,6 +97,7 @@ struct supervisor {
     unsigned failures; /* short lives in a row */
     bool exits_due;    /* somebody has exited */
     bool stalled;      /* an exit waits for its place in the log */
+    bool messages_due; /* the agent has sent more than was read */
 };
 
 static void raise_event(struct supervisor *self, enum event event);
@@ -113,7 +114,7 @@ static void close_agent_socket(struct supervisor *self)
     if (self->agent_socket >= 0)
         close(self->agent_socket);
     self->agent_socket = -1;
-    self->shutdown_due = false;
+    self->shutdown_due = self->messages_due = false;
     fdstore_list_stop(&self->store);
 }
 
@@ -339,8 +340,10 @@ static void lose_socket(struct supervisor *self)
         kill(self->agent, SIGKILL);
 }
 
+/* The socket is not polled for reading: see os/storewire.h. */
 static void read_messages(struct supervisor *self, unsigned most)
 {
+    self->messages_due = true;
     for (unsigned i = 0; i < most && self->agent_socket >= 0; i++) {
         struct storewire_message message;
         struct nsp_error err;
@@ -351,6 +354,7 @@ static void read_messages(struct supervisor *self, unsigned most)
         } else if (result == 0) {
             lose_socket(self);
         } else if (err.sys_errno == EAGAIN) {
+            self->messages_due = false;
             break;
         } else {
             log_error(LOG_WARN, "message of the agent is lost", &err);
@@ -422,6 +426,13 @@ static void read_signals(struct supervisor *self)
     }
 }
 
+static void read_kick(const struct supervisor *self)
+{
+    uint64_t count;
+    if (read(self->respawn.kick_fd, &count, sizeof count) < 0)
+        log_debug("kick", "errno=%d", errno);
+}
+
 static void check_clock(struct supervisor *self)
 {
     bool no_agent = self->state == STATE_STARTING && self->agent == 0;
@@ -437,7 +448,8 @@ static void check_clock(struct supervisor *self)
 static int poll_timeout(const struct supervisor *self)
 {
     int64_t timeout_ms = self->stalled ? STALL_MS : -1;
-    if (self->exits_due || (self->state == STATE_STARTING && self->agent == 0))
+    if (self->exits_due || self->messages_due ||
+        (self->state == STATE_STARTING && self->agent == 0))
         return 0;
     if (self->deadline_ns > 0) {
         uint64_t now = clock_now_ns();
@@ -451,17 +463,17 @@ static int poll_timeout(const struct supervisor *self)
 
 static void step(struct supervisor *self)
 {
-    short wanted = POLLIN;
-    if (self->shutdown_due || self->store.listing)
-        wanted |= POLLOUT;
+    short wanted = self->shutdown_due || self->store.listing ? POLLOUT : 0;
     struct pollfd fds[] = {{.fd = self->signal_fd, .events = POLLIN},
+                           {.fd = self->respawn.kick_fd, .events = POLLIN},
                            {.fd = self->agent_socket, .events = wanted}};
-    if (poll(fds, 2, poll_timeout(self)) < 0 && errno != EINTR)
+    if (poll(fds, 3, poll_timeout(self)) < 0 && errno != EINTR)
         log_write(LOG_ERROR, "poll", "errno=%s", nsp_errno_name(errno));
     if (fds[0].revents)
         read_signals(self);
     if (fds[1].revents)
-        read_messages(self, MESSAGES_MAX);
+        read_kick(self);
+    read_messages(self, MESSAGES_MAX);
     /* At the end the question is also who is left. */
     if (self->exits_due || self->stalled || self->state >= STATE_TERMINATING)
         reap(self);
@@ -471,19 +483,20 @@ static void step(struct supervisor *self)
 
 static int prepare(struct supervisor *self, struct nsp_error *err)
 {
-    int claims_fd, exits_fd, wake_fd;
+    int claims_fd, exits_fd, wake_fd, kick_fd;
     self->agent_socket = -1;
     self->state = STATE_BACKING_OFF;
     setup_process(self->pid1);
     if (setup_signals(&self->signal_fd, &self->respawn.signal_mask, err) < 0 ||
         setup_binary(self->options->binary_fd, &self->respawn.binary_fd, err) < 0 ||
-        setup_wake(&wake_fd, err) < 0 ||
+        setup_wake(&wake_fd, err) < 0 || setup_wake(&kick_fd, err) < 0 ||
         setup_arguments(self->options->argc, self->options->argv, &self->respawn.argv, err) < 0 ||
         exitlog_create(&self->exits, &claims_fd, &exits_fd, err) < 0)
         return -1;
     self->respawn.claims_fd = claims_fd;
     self->respawn.exits_fd = exits_fd;
     self->respawn.wake_fd = wake_fd;
+    self->respawn.kick_fd = kick_fd;
     self->reaper = (struct reaper){.log = self->exits, .wake_fd = wake_fd};
     return 0;
 }

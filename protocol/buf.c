@@ -18,9 +18,11 @@ void nsp_buf_done(struct nsp_buf *buf)
 
 static int grow(struct nsp_buf *buf, size_t needed, struct nsp_error *err)
 {
-    size_t capacity = buf->capacity ? buf->capacity : SMALLEST;
-    while (capacity < needed)
-        capacity *= 2;
+    /* Doubling bounds the copying of a buffer that grows by little; what comes at once is not
+     * rounded up to twice its size. */
+    size_t capacity = buf->capacity ? 2 * buf->capacity : SMALLEST;
+    if (capacity < needed)
+        capacity = (needed + SMALLEST - 1) & ~(size_t)(SMALLEST - 1);
     if (capacity > buf->ceiling)
         capacity = buf->ceiling;
     uint8_t *data = malloc(capacity);

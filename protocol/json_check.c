@@ -6,6 +6,7 @@
  */
 #include "protocol/json_check.h"
 
+#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -240,7 +241,7 @@ static int push_key(struct check *check, uint32_t hash, size_t offset)
         size_t capacity = check->key_capacity * 4;
         struct key *keys = malloc(capacity * sizeof *keys);
         if (!keys)
-            return nsp_fail(check->err, NSP_E_EXHAUSTED, "no memory to check %zu keys", capacity);
+            return nsp_fail_errno(check->err, NSP_E_EXHAUSTED, ENOMEM, "malloc", "memory");
         memcpy(keys, check->keys, check->key_count * sizeof *keys);
         if (check->keys != check->fixed)
             free(check->keys);

@@ -44,25 +44,27 @@ static int add(struct snapshot *snapshot, struct entry entry, struct nsp_error *
     return 0;
 }
 
-/* False when the process is gone. The command name may contain anything, so the fields are counted
- * from the last parenthesis. */
-static bool read_entry(int proc, const char *name, struct entry *ret_entry)
+/* 0 when the process is gone or hidden from us, 1 when it is there. The command name may contain
+ * anything, so the fields are counted from the last parenthesis. */
+static int read_entry(int proc, const char *name, struct entry *ret_entry, struct nsp_error *err)
 {
     char path[32], text[512];
     snprintf(path, sizeof path, "%.16s/stat", name);
     AUTO_FD int fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    ssize_t length = read(fd, text, sizeof text - 1);
+    ssize_t length = -1;
+    while (fd >= 0 && (length = read(fd, text, sizeof text - 1)) < 0 && errno == EINTR)
+        continue;
+    if (length < 0 && errno != ENOENT && errno != ESRCH && errno != EACCES && errno != EPERM)
+        return nsp_fail_errno(err, NSP_E_SYSTEM, errno, fd < 0 ? "openat" : "read", path);
     if (length <= 0)
-        return false;
+        return 0;
     text[length] = '\0';
     const char *rest = strrchr(text, ')');
     int parent, group, session;
     if (!rest || sscanf(rest, ") %*c %d %d %d", &parent, &group, &session) != 3)
-        return false;
+        return 0;
     *ret_entry = (struct entry){.pid = atoi(name), .parent = parent, .session = session};
-    return true;
+    return 1;
 }
 
 static int by_pid(const void *left, const void *right)
@@ -96,8 +98,10 @@ static int take_snapshot(struct snapshot *snapshot, struct nsp_error *err)
     const struct dirent *item;
     while (result == 0 && (item = readdir(directory))) {
         struct entry entry;
-        if (item->d_name[0] >= '1' && item->d_name[0] <= '9' &&
-            read_entry(dirfd(directory), item->d_name, &entry))
+        if (item->d_name[0] < '1' || item->d_name[0] > '9')
+            continue;
+        result = read_entry(dirfd(directory), item->d_name, &entry, err);
+        if (result > 0)
             result = add(snapshot, entry, err);
     }
     closedir(directory);
@@ -157,6 +161,7 @@ struct hunt {
     struct proctree *kept, found;
     int signal_number;
     unsigned sent;
+    int refused; /* why somebody could not be reached; 0: all could */
 };
 
 /* Signals the members that were not seen before. Returns how many there were, -1 on error. */
@@ -171,7 +176,10 @@ static int signal_new(struct hunt *hunt, struct nsp_error *err)
             continue;
         found++;
         keep(hunt->kept ? &hunt->found : NULL, entry->pid);
-        hunt->sent += kill(entry->pid, hunt->signal_number) == 0;
+        if (kill(entry->pid, hunt->signal_number) == 0)
+            hunt->sent++;
+        else if (errno != ESRCH)
+            hunt->refused = errno;
         if (add(&hunt->seen, *entry, err) < 0)
             return -1;
     }
@@ -201,11 +209,16 @@ int proctree_signal(struct proctree *kept, pid_t root, int signal_number, unsign
     if (kept && hunt.found.count > 0) {
         proctree_done(kept);
         *kept = hunt.found;
+    } else {
+        proctree_done(&hunt.found);
     }
     free(hunt.seen.entries);
     free(hunt.now.entries);
     if (result < 0)
         return -1;
+    if (hunt.sent == 0 && old == 0 && hunt.refused != 0)
+        return nsp_fail_errno(err, hunt.refused == EPERM ? NSP_E_PERMISSION : NSP_E_SYSTEM,
+                              hunt.refused, "kill", NULL);
     *ret_sent = hunt.sent > 0 ? hunt.sent : old;
     return 0;
 }

@@ -21,8 +21,8 @@ struct proctree {
 /* Signals root, its descendants by parent, and all members of the sessions that those lead (a child
  * whose parent died belongs to another parent, but still to the session), and the kept ones.
  * Repeats while new ones are found, a few rounds. ESRCH counts as done. *ret_sent: how many were
- * reached. root 0: only the kept ones. kept, when not NULL, also takes in what was found, up to
- * PROCTREE_KEPT. */
+ * reached; when all refused it, it fails. root 0: only the kept ones. kept, when not NULL, also
+ * takes in what was found, up to PROCTREE_KEPT. */
 int proctree_signal(struct proctree *kept, pid_t root, int signal_number, unsigned *ret_sent,
                     struct nsp_error *err);
 

@@ -268,6 +268,10 @@ enum spawn_result spawn_outcome(int status_fd, const struct spawn *spawn,
 
     if (count < 0 && errno == EAGAIN)
         return SPAWN_PENDING;
+    if (count < 0) {
+        nsp_fail_errno(ret_failure, NSP_E_SYSTEM, errno, "read", "status of a new process");
+        return SPAWN_FAILED;
+    }
     if (count == 0)
         return judge_end(spawn, ret_failure);
     if (count != sizeof report || report.stage >= SPAWN_STAGE_COUNT) {

@@ -194,6 +194,13 @@ RAWCALL_CODE static bool goes_on_after(int sys_errno)
     }
 }
 
+/* Cheaper to ask than to let execve find out, which prepares a new address space first. */
+RAWCALL_CODE static bool is_missing(const struct spawn_child_job *job)
+{
+    long result = rawcall(SYS_faccessat, AT_FDCWD, (long)job->path, F_OK, 0);
+    return result == -ENOENT || result == -ENOTDIR;
+}
+
 /* As execvp(3) does it: the first that can be executed; else the first that is there but cannot. */
 RAWCALL_CODE static struct outcome search(struct spawn_child_job *job)
 {
@@ -203,7 +210,7 @@ RAWCALL_CODE static struct outcome search(struct spawn_child_job *job)
     for (;;) {
         bool fits;
         const char *end = join(job, element, &fits);
-        if (fits) {
+        if (fits && !is_missing(job)) {
             struct outcome outcome = try_path(job, job->path);
             outcome.element = element;
             if (!goes_on_after(outcome.sys_errno))

@@ -18,8 +18,8 @@ static bool carries_fds(uint32_t op)
     return op == STOREWIRE_PUT || op == STOREWIRE_ITEM;
 }
 
-int storewire_send(int socket, const struct storewire_message *message, const int *fds,
-                   struct nsp_error *err)
+static int send_flagged(int socket, const struct storewire_message *message, const int *fds,
+                        int flags, struct nsp_error *err)
 {
     union control control = {.bytes = {0}};
     struct iovec bytes = {(void *)message, sizeof *message};
@@ -37,9 +37,29 @@ int storewire_send(int socket, const struct storewire_message *message, const in
     }
     ssize_t sent;
     do
-        sent = sendmsg(socket, &header, MSG_NOSIGNAL);
+        sent = sendmsg(socket, &header, MSG_NOSIGNAL | flags);
     while (sent < 0 && errno == EINTR);
     return sent < 0 ? nsp_fail_errno(err, NSP_E_SYSTEM, errno, "sendmsg", "store") : 0;
+}
+
+int storewire_send(int socket, const struct storewire_message *message, const int *fds,
+                   struct nsp_error *err)
+{
+    return send_flagged(socket, message, fds, 0, err);
+}
+
+int storewire_try_send(int socket, const struct storewire_message *message, const int *fds,
+                       struct nsp_error *err)
+{
+    return send_flagged(socket, message, fds, MSG_DONTWAIT, err);
+}
+
+void storewire_kick(int kick_fd)
+{
+    const uint64_t one = 1;
+    /* Fails only when the counter is full, and then the supervisor will wake all the same. */
+    ssize_t ignored = write(kick_fd, &one, sizeof one);
+    (void)ignored;
 }
 
 /* Takes the descriptors out of a message; more than STOREWIRE_BATCH do not fit into its buffer. */

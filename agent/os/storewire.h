@@ -5,7 +5,11 @@
  * still read before the next agent starts, in their order. A drop is therefore asynchronous: the
  * supervisor's copy closes when it reads the message, which is when a pipe's other end sees EOF.
  *
- * The agent inherits four descriptors: see STOREWIRE_FD_*. The wake descriptor is an eventfd(2),
+ * Messages alone do not wake the supervisor: it reads them whenever it is awake, which it is at
+ * every exit, so that a process costs it one wake-up and not three. Who cannot wait for that, or
+ * finds the socket full, kicks (an eventfd(2)).
+ *
+ * The agent inherits five descriptors: see STOREWIRE_FD_*. The wake descriptor is an eventfd(2),
  * which cannot overflow: it says only "look at the exit log".
  */
 #ifndef AGENT_STOREWIRE_H
@@ -21,7 +25,8 @@ enum {
     STOREWIRE_FD_WAKE = 4,
     STOREWIRE_FD_CLAIMS = 5,
     STOREWIRE_FD_EXITS = 6,
-    STOREWIRE_FD_COUNT = 4,
+    STOREWIRE_FD_KICK = 7, /* written by the agent */
+    STOREWIRE_FD_COUNT = 5,
 };
 
 enum storewire_op {
@@ -75,6 +80,13 @@ struct storewire_message {
  * blocking socket waits for room. On a non-blocking one: 0 sent, -1 with sys_errno EAGAIN. */
 int storewire_send(int socket, const struct storewire_message *message, const int *fds,
                    struct nsp_error *err);
+
+/* The same without ever waiting, on a blocking socket too. */
+int storewire_try_send(int socket, const struct storewire_message *message, const int *fds,
+                       struct nsp_error *err);
+
+/* Wakes the supervisor, so that it reads its messages. */
+void storewire_kick(int kick_fd);
 
 /* Receives one message. Returns 1 with a checked message and ret_fds (caller's, close-on-exec), 0
  * at end of file, -1 on error (EAGAIN on a non-blocking socket with nothing there; PROTOCOL for a

@@ -1,7 +1,6 @@
 #include "agent/process/inherit.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 static void sort_in(struct inherit *inherit, const struct store_item *item)
 {
@@ -31,15 +30,4 @@ struct inherit *inherit_new(const struct store_item *items, unsigned count)
     for (unsigned i = 0; i < count; i++)
         sort_in(inherit, &items[i]);
     return inherit;
-}
-
-void inherit_close_streams(struct inherit_streams *streams)
-{
-    int *const fds[] = {&streams->input, &streams->outputs[0], &streams->outputs[1],
-                        &streams->status};
-    for (unsigned i = 0; i < sizeof fds / sizeof fds[0]; i++) {
-        if (*fds[i] >= 0)
-            close(*fds[i]);
-        *fds[i] = -1;
-    }
 }

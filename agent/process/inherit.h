@@ -18,7 +18,4 @@ struct inherit {
 /* NULL without memory; free(3) it. Listeners are left out. */
 struct inherit *inherit_new(const struct store_item *items, unsigned count);
 
-/* Closes what nobody has taken (set to -1). */
-void inherit_close_streams(struct inherit_streams *streams);
-
 #endif

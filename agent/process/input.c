@@ -14,7 +14,7 @@ static void set_closed(struct input *input)
     input->io = NULL;
     input->fd = -1;
     /* The process sees end of file only when the store's copy is closed too. */
-    store_drop_one(processes_store(process->set), STOREWIRE_STDIN, process->slot);
+    store_drop(processes_store(process->set), STOREWIRE_STDIN, process->slot);
 }
 
 static void wait_for_room(struct input *input, bool wanted)

@@ -254,7 +254,7 @@ static void forget_status(struct process *process)
     process->status = NULL;
     spawn_free(process->spawn);
     process->spawn = NULL;
-    store_drop_one(processes_store(process->set), STOREWIRE_STATUS, process->slot);
+    store_drop(processes_store(process->set), STOREWIRE_STATUS, process->slot);
 }
 
 static void set_running(struct process *process)
@@ -271,8 +271,21 @@ static void set_running(struct process *process)
     record->pid = pid;
     TABLE_IN_ORDER();
     record->state = TABLE_RUNNING;
+}
+
+static void kill_child(const struct process *process)
+{
+    pid_t pid = exitlog_claimed(processes_exitlog(process->set), process->slot);
+    if (process->pidfd >= 0)
+        (void)syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0);
+    else if (pid > 0)
+        (void)kill(pid, SIGKILL);
+}
+
+static void announce(struct process *process)
+{
     deadlines_arm(process);
-    log_debug("process started", "id=%s pid=%d", record->id, (int)pid);
+    log_debug("process started", "id=%s pid=%d", process->record->id, (int)process->record->pid);
     process_notify(process, PROCESS_STARTED);
 }
 
@@ -284,11 +297,15 @@ void launch_check(struct process *process)
     enum spawn_result result = spawn_outcome(io_fd(process->status), process->spawn, &failure);
     if (result == SPAWN_PENDING)
         return;
+    /* The state goes first: STARTING without a status in the store means "never executed" to the
+     * next agent. */
+    if (result == SPAWN_EXECUTED && !process->is_failed)
+        set_running(process);
     forget_status(process);
     if (process->is_failed)
         return;
     if (result == SPAWN_EXECUTED)
-        set_running(process);
+        announce(process);
     else
         process_fail(process, &failure);
 }
@@ -298,10 +315,7 @@ void launch_expire(struct process *process)
     struct nsp_error err = NSP_ERROR_INIT;
     const char *stage = process->spawn ? spawn_stage_name(process->spawn) : "execve";
     nsp_fail_errno(&err, NSP_E_DEADLINE, ETIMEDOUT, stage, process->record->id);
-    if (process->pidfd >= 0)
-        (void)syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0);
-    else if (exitlog_claimed(processes_exitlog(process->set), process->slot) > 0)
-        (void)kill(exitlog_claimed(processes_exitlog(process->set), process->slot), SIGKILL);
+    kill_child(process);
     process_fail(process, &err);
 }
 

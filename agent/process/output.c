@@ -63,8 +63,7 @@ static void close_pipe(struct output *output)
     io_close(output->io);
     output->io = NULL;
     output->fd = -1;
-    store_drop_one(processes_store(output->process->set), kinds[output->number],
-                   output->process->slot);
+    store_drop(processes_store(output->process->set), kinds[output->number], output->process->slot);
 }
 
 /* After the exit: the pipe has been seen empty, so what the process wrote is all in the ring. */

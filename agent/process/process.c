@@ -126,22 +126,18 @@ int process_forget(struct process *process, struct nsp_error *err)
     return 0;
 }
 
-/* The store's copies go in one message; unknown keys are ignored there. */
 static void drop_stored(const struct process *process)
 {
     const struct table_record *record = process->record;
-    struct storewire_key keys[4];
-    unsigned count = 0;
+    struct store *store = processes_store(process->set);
     if (process->input.fd >= 0)
-        keys[count++] = (struct storewire_key){STOREWIRE_STDIN, process->slot};
+        store_drop(store, STOREWIRE_STDIN, process->slot);
     if (record->outputs[0].is_open)
-        keys[count++] = (struct storewire_key){STOREWIRE_STDOUT, process->slot};
+        store_drop(store, STOREWIRE_STDOUT, process->slot);
     if (record->outputs[1].is_open)
-        keys[count++] = (struct storewire_key){STOREWIRE_STDERR, process->slot};
+        store_drop(store, STOREWIRE_STDERR, process->slot);
     if (process->status)
-        keys[count++] = (struct storewire_key){STOREWIRE_STATUS, process->slot};
-    if (count > 0)
-        store_drop(processes_store(process->set), keys, count);
+        store_drop(store, STOREWIRE_STATUS, process->slot);
 }
 
 void process_release(struct process *process)

@@ -36,7 +36,7 @@ struct loop *processes_loop(const struct processes *set)
     return set->config.loop;
 }
 
-const struct store *processes_store(const struct processes *set)
+struct store *processes_store(const struct processes *set)
 {
     return set->config.store;
 }
@@ -397,12 +397,15 @@ static int sort_exited(struct processes *set, struct nsp_error *err)
     return 0;
 }
 
-static int recover_all(struct processes *set, const struct inherit *inherit, struct nsp_error *err)
+static int recover_all(struct processes *set, struct inherit *inherit, struct nsp_error *err)
 {
     const struct table_record *records = set->shared.table.records;
     if (recover_stages(set, err) < 0)
         return -1;
     set->highest = set->shared.table.header->highest;
+    for (unsigned slot = 0; slot < TABLE_SLOTS; slot++)
+        if (slot >= set->highest || records[slot].state == TABLE_FREE)
+            recover_drop_streams(set, slot, &inherit->streams[slot]);
     for (unsigned slot = 0; slot < set->highest; slot++)
         if (records[slot].state != TABLE_FREE &&
             recover_process(set, slot, &inherit->streams[slot], err) < 0)

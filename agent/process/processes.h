@@ -14,7 +14,7 @@
 /* What a successor finds in the fd store, besides the processes' own descriptors. */
 struct processes_config {
     struct loop *loop;
-    const struct store *store;
+    struct store *store;
     int claims_fd, exits_fd; /* of the exit log; borrowed */
     uint64_t ring_budget;    /* bytes; 0: an eighth of the memory */
     /* Something failed that leaves the state only a successor can mend: the agent must end. */
@@ -47,7 +47,7 @@ void processes_stats(const struct processes *set, struct processes_stats *ret_st
 
 /* For the other files of this folder. */
 struct loop *processes_loop(const struct processes *set);
-const struct store *processes_store(const struct processes *set);
+struct store *processes_store(const struct processes *set);
 struct arena *processes_arena(const struct processes *set);
 struct exitlog *processes_exitlog(const struct processes *set);
 struct table *processes_table(struct processes *set);

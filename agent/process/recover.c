@@ -115,6 +115,24 @@ static bool was_never_cloned(struct process *process)
            !exitlog_is_pending(exitlog, process->slot);
 }
 
+/* A copy that the store need not keep: closed here, dropped there. */
+static void drop_copy(struct processes *set, enum storewire_kind kind, unsigned slot, int *fd)
+{
+    if (*fd < 0)
+        return;
+    close(*fd);
+    *fd = -1;
+    store_drop(processes_store(set), kind, slot);
+}
+
+void recover_drop_streams(struct processes *set, unsigned slot, struct inherit_streams *streams)
+{
+    drop_copy(set, STOREWIRE_STDIN, slot, &streams->input);
+    drop_copy(set, STOREWIRE_STDOUT, slot, &streams->outputs[0]);
+    drop_copy(set, STOREWIRE_STDERR, slot, &streams->outputs[1]);
+    drop_copy(set, STOREWIRE_STATUS, slot, &streams->status);
+}
+
 static int revive(struct process *process, struct inherit_streams *streams, struct nsp_error *err)
 {
     if (map_region(process->set, process->slot, &process->region, err) < 0 ||
@@ -140,13 +158,13 @@ int recover_process(struct processes *set, unsigned slot, const struct inherit_s
     if (!is_used(set, slot)) {
         log_warn("a process record cannot be used", "slot=%u", slot);
         table_end(processes_table(set), slot);
-        inherit_close_streams(&streams);
+        recover_drop_streams(set, slot, &streams);
         return 0;
     }
     int result = processes_adopt(set, slot, &process, err);
     if (result == 0)
         result = revive(process, &streams, err);
-    inherit_close_streams(&streams);
+    recover_drop_streams(set, slot, &streams);
     if (result < 0)
         return -1;
     if (was_never_cloned(process))

@@ -15,6 +15,10 @@
 int recover_process(struct processes *set, unsigned slot, const struct inherit_streams *streams,
                     struct nsp_error *err);
 
+/* Descriptors of a slot that nobody has taken (others are -1): the dead agent had not got round to
+ * dropping them. */
+void recover_drop_streams(struct processes *set, unsigned slot, struct inherit_streams *streams);
+
 /* Where the bytes in the staging pipes belong. Before recover_process. */
 int recover_stages(struct processes *set, struct nsp_error *err);
 

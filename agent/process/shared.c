@@ -12,7 +12,7 @@ static int open_stage(struct stage *stage, int read_fd, int write_fd, struct nsp
     return 0;
 }
 
-static int store_all(const struct shared *shared, const struct store *store, struct nsp_error *err)
+static int store_all(const struct shared *shared, struct store *store, struct nsp_error *err)
 {
     const struct store_item items[] = {
         {{STOREWIRE_TABLE, 0}, shared->table_fd},
@@ -26,7 +26,7 @@ static int store_all(const struct shared *shared, const struct store *store, str
 }
 
 int shared_open(struct shared *shared, const struct inherit *inherit, uint64_t ring_budget,
-                const struct store *store, struct nsp_error *err)
+                struct store *store, struct nsp_error *err)
 {
     const int *single = inherit->single;
     *shared = (struct shared){.table_fd = single[STOREWIRE_TABLE],

@@ -20,7 +20,7 @@ struct shared {
 /* The inherited descriptors become the shared's; what is missing is made and stored. On error
  * shared_close is still due. */
 int shared_open(struct shared *shared, const struct inherit *inherit, uint64_t ring_budget,
-                const struct store *store, struct nsp_error *err);
+                struct store *store, struct nsp_error *err);
 void shared_close(struct shared *shared);
 
 #endif

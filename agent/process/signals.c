@@ -41,7 +41,7 @@ static int send_to_leader(const struct process *process, int signal_number, stru
 /* True when the leader's number belongs to somebody else by now. */
 static bool is_reused(const struct process *process, pid_t pid)
 {
-    return process_is_exited(process) && kill(pid, 0) == 0;
+    return process_is_exited(process) && (kill(pid, 0) == 0 || errno != ESRCH);
 }
 
 static int send_to_group(const struct process *process, int signal_number, struct nsp_error *err)

@@ -1,18 +1,22 @@
 /* The agent's side of the supervisor's fd store (os/storewire.h): put, drop, load all.
  *
  * Puts and drops are messages in order and need no answer: the supervisor reads what a dead agent
- * had sent before it starts the next one. Sending waits for room in the socket, which the
- * supervisor always empties.
+ * had sent before it starts the next one. Drops wait here for company: they go out when there are
+ * enough of them, when a put has to follow them, or after a moment; one that a put of the same key
+ * makes superfluous is not sent at all. The write end of a standard input is dropped at once, since
+ * the process waits for it. What a dying agent had not sent yet its successor drops (recover.h).
  */
 #ifndef AGENT_STORE_H
 #define AGENT_STORE_H
 
+#include "agent/loop/loop.h"
 #include "agent/os/storewire.h"
 #include "protocol/error.h"
 
-/* socket: borrowed, blocking. */
 struct store {
-    int socket;
+    int socket, kick_fd; /* borrowed; the socket blocks */
+    struct timer *timer;
+    struct storewire_message drops; /* waiting */
 };
 
 struct store_item {
@@ -20,16 +24,19 @@ struct store_item {
     int fd; /* borrowed by store_put; given to the callback of store_load */
 };
 
+int store_init(struct store *store, struct loop *loop, int socket, int kick_fd,
+               struct nsp_error *err);
+void store_done(struct store *store);
+
 /* At most STOREWIRE_BATCH items. */
-int store_put(const struct store *store, const struct store_item *items, unsigned count,
+int store_put(struct store *store, const struct store_item *items, unsigned count,
               struct nsp_error *err);
-void store_drop(const struct store *store, const struct storewire_key *keys, unsigned count);
-void store_drop_one(const struct store *store, enum storewire_kind kind, unsigned slot);
+void store_drop(struct store *store, enum storewire_kind kind, unsigned slot);
 
 /* Asks for everything and calls item once for each entry, whose fd it then owns. */
-int store_load(const struct store *store, void (*item)(void *arg, const struct store_item *item),
+int store_load(struct store *store, void (*item)(void *arg, const struct store_item *item),
                void *arg, struct nsp_error *err);
 
-int store_ready(const struct store *store, struct nsp_error *err);
+int store_ready(struct store *store, struct nsp_error *err);
 
 #endif

@@ -158,6 +158,11 @@ void call_notify(struct call *call, const char *method, struct reply *reply)
     reply_free(reply);
 }
 
+bool call_is_broken(const struct call *call)
+{
+    return call->failure.code != NSP_E_NONE;
+}
+
 /* What dispatch calls */
 
 int call_new(struct stream *stream, const char *method, struct call **ret_call,

@@ -20,9 +20,10 @@ struct stream *call_stream(struct call *call);
 /* Takes the reply in every case. NULL, or a reply that ran out of memory, is sent as EXHAUSTED. */
 void call_reply(struct call *call, struct reply *reply);
 void call_fail(struct call *call, const struct nsp_error *err);
-/* Takes the reply. A notification that cannot be built for want of memory makes the call fail in
- * the end, so that it is not lost silently. */
+/* Takes the reply. A notification that cannot be built for want of memory breaks the call: all that
+ * is left to do then is call_reply, soon, since the peer may wait for it; it sends the reason. */
 void call_notify(struct call *call, const char *method, struct reply *reply);
+bool call_is_broken(const struct call *call);
 
 /* For dispatch.c. method: a static string. */
 int call_new(struct stream *stream, const char *method, struct call **ret_call,

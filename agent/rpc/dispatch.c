@@ -4,6 +4,7 @@
  */
 #include "agent/rpc/dispatch.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -230,7 +231,9 @@ void dispatch_request(void *dispatch, struct stream *stream, const char *text, s
         result = start(dispatch, stream, document, &err);
         json_free(document);
     }
-    if (result < 0) {
+    if (result < 0 && err.sys_errno == ENOMEM) {
+        stream_refuse(stream, &err);
+    } else if (result < 0) {
         char answer[NSP_ERROR_JSON_SIZE];
         log_debug("request refused", "conn=%llu error=%s",
                   (unsigned long long)stream_connection_id(stream), nsp_error_name(err.code));

@@ -36,7 +36,7 @@ int json_parse(const char *text, size_t length, struct json_document **ret_docum
     if (!root) {
         /* Well-formed as it is, only memory can be missing. */
         free(document);
-        return nsp_fail(err, NSP_E_EXHAUSTED, "no memory to parse a message of %zu bytes", length);
+        return nsp_fail_errno(err, NSP_E_EXHAUSTED, ENOMEM, "malloc", "memory");
     }
     *document = (struct json_document){.root = root, .text = text};
     *ret_document = document;

@@ -57,12 +57,15 @@ static void respond(struct attachment *attachment)
     reply_u64(reply, "stderr", attachment->reader.next[1]);
     reply_bool(reply, "stdout_closed", !record->outputs[0].is_open);
     reply_bool(reply, "stderr_closed", !record->outputs[1].is_open);
-    release(attachment, false);
+    /* A reader that is to try again finds its place kept. */
+    release(attachment, call_is_broken(call));
     call_reply(call, reply);
 }
 
 static bool is_complete(const struct attachment *attachment)
 {
+    if (call_is_broken(attachment->call))
+        return true;
     if (!attachment->is_open || !reader_has_all(&attachment->reader, attachment->until_closed))
         return false;
     return !attachment->follow || process_is_exited(attachment->process);
@@ -224,6 +227,10 @@ static void on_event(void *arg, struct process *process, enum process_event even
 {
     struct attachment *attachment = arg;
     struct nsp_error err = NSP_ERROR_INIT;
+    /* Before anything is sent, so that the response goes out together with the last notification.
+     */
+    if (event == PROCESS_EXITED || event == PROCESS_DRAINED)
+        loop_defer(attachment->service->loop, &attachment->finish);
     switch (event) {
     case PROCESS_STARTED:
         open_channels(attachment);

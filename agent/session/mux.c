@@ -287,8 +287,10 @@ static int take_preface(struct session *session, struct nsp_error *err)
         return -1;
     nsp_buf_consume(input, NSP_PREFACE_SIZE);
     nsp_preface_encode(preface);
+    if (conn_send(session->conn, preface, sizeof preface, err) < 0)
+        return -1;
     session->mux.prefaced = true;
-    return conn_send(session->conn, preface, sizeof preface, err) < 0 ? -1 : 1;
+    return 1;
 }
 
 static int take_data(struct session *session)

@@ -1,5 +1,6 @@
 #include "agent/session/stream_impl.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,6 +89,14 @@ void stream_respond_error(struct stream *stream, const struct nsp_error *err)
     char text[NSP_ERROR_JSON_SIZE];
     if (stream->state != ENDED)
         respond(stream, text, nsp_error_json(err, text, sizeof text), true);
+}
+
+void stream_refuse(struct stream *stream, const struct nsp_error *err)
+{
+    if (stream_is_text(stream) && !stream->label)
+        session_fail(stream->session, err);
+    else
+        stream_respond_error(stream, err);
 }
 
 /* With what either mode puts around it. */
@@ -257,7 +266,7 @@ int stream_set_label(struct stream *stream, const char *label, size_t length, st
 {
     char *copy = malloc(length + 1);
     if (!copy)
-        return nsp_fail(err, NSP_E_EXHAUSTED, "no memory for the request's id");
+        return nsp_fail_errno(err, NSP_E_EXHAUSTED, ENOMEM, "malloc", "memory");
     memcpy(copy, label, length);
     copy[length] = '\0';
     free(stream->label);

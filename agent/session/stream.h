@@ -76,6 +76,9 @@ void stream_notify(struct stream *stream, const char *method, const char *params
 
 /* JSON text of the result (error NULL) or of the error object: the only and last response. */
 void stream_respond(struct stream *stream, const char *text, size_t length, bool is_error);
+/* The response to a request that there was no memory to read. Where that cannot name the request
+ * (text mode, no label yet), nobody could tell whose it is: it ends the connection too. */
+void stream_refuse(struct stream *stream, const struct nsp_error *err);
 
 /* For the layer that reads requests (rpc), right after the stream was opened. label: the JSON text
  * of the request's id, echoed in text mode; copied. deadline: gone(STREAM_DEADLINE) after so many

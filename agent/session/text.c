@@ -233,7 +233,7 @@ static void take_request(struct session *session, const char *line, size_t lengt
     struct stream *stream;
     unsigned limit = session->server->limits.streams;
     if (stream_new(session, ++session->text.last_id, &stream, &err) < 0) {
-        refuse_line(session, err.code, err.object, err.msg);
+        session_fail(session, &err); /* whose request it was cannot be told */
         return;
     }
     stream->over_limit = idmap_count(&session->streams) > limit;

@@ -416,7 +416,7 @@ def a_call_overtakes_a_flood_that_nobody_reads(case):
 def pings_without_end_from_a_peer_that_does_not_read_hurt_only_it(case):
     agent = Agent(case)
     good = agent.connect()
-    before = agent.pss_kib()
+    before = agent.memory_kib()
     link = dial(agent.address)
     link.sendall(PREFACE + frame(REQUEST, 1, to_json({"method": "hello", "params": {}})))
     link.settimeout(0.5)
@@ -427,7 +427,7 @@ def pings_without_end_from_a_peer_that_does_not_read_hurt_only_it(case):
         pass
     at_most(good.ping(), scaled(1), "seconds of a ping")
     limits = good.hello["limits"]
-    at_most(agent.pss_kib() - before, 2 * limits["control_queue"] // 1024 + 1024, "KiB more memory")
+    at_most(agent.memory_kib() - before, 2 * limits["control_queue"] // 1024 + 1024, "KiB more memory")
     link.close()
 
 

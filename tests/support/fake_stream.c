@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "protocol/error_json.h"
 #include "protocol/json_check.h"
 
 static void die(const char *what)
@@ -122,6 +123,12 @@ void stream_respond(struct stream *stream, const char *text, size_t length, bool
     stream->response = copy(text, length);
     stream->is_error = is_error;
     stream->responses++;
+}
+
+void stream_refuse(struct stream *stream, const struct nsp_error *err)
+{
+    char text[NSP_ERROR_JSON_SIZE];
+    stream_respond(stream, text, nsp_error_json(err, text, sizeof text), true);
 }
 
 int stream_set_label(struct stream *stream, const char *label, size_t length, struct nsp_error *err)

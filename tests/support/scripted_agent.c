@@ -43,6 +43,7 @@ static void say(const struct storewire_message *message, const int *fds)
     struct nsp_error err;
     if (storewire_send(STOREWIRE_FD_SOCKET, message, fds, &err) < 0)
         expect(false, err.msg);
+    storewire_kick(STOREWIRE_FD_KICK);
 }
 
 static void say_ready(void)

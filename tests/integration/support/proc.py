@@ -78,11 +78,12 @@ def descriptors(pid):
 
 
 def pss_kib(pid):
-    """Proportional memory of a process, without what is only mapped from files."""
+    """Proportional memory of a process, without what is only mapped from files: the program's own pages
+    are shared with other agents that run at the same time, and our part grows when those end."""
     total = 0
     for line in _read(f"/proc/{pid}/smaps_rollup").decode().splitlines():
-        if line.startswith("Pss:"):
-            total = int(line.split()[1])
+        if line.startswith(("Pss_Anon:", "Pss_Shmem:")):
+            total += int(line.split()[1])
     return total
 
 
