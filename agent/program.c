@@ -253,8 +253,8 @@ static int start(struct program *program, struct items *items, struct nsp_error 
     if (!program->environment)
         return nsp_fail(err, NSP_E_EXHAUSTED, "no memory for the environment");
     if (load_token(program, err) < 0 || loop_new(&program->loop, err) < 0 ||
-        store_init(&program->store, program->loop, STOREWIRE_FD_SOCKET, STOREWIRE_FD_KICK, err) <
-            0 ||
+        store_init(&program->store, program->loop, STOREWIRE_FD_SOCKET, STOREWIRE_FD_KICK, on_fatal,
+                   program, err) < 0 ||
         take_over(program, items, err) < 0 || dispatch_new(&program->dispatch, err) < 0 ||
         session_server_new(program->loop, &callbacks, program->dispatch, &program->sessions, err) <
             0 ||

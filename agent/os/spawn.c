@@ -266,12 +266,10 @@ enum spawn_result spawn_outcome(int status_fd, const struct spawn *spawn,
         count = read(status_fd, &report, sizeof report);
     while (count < 0 && errno == EINTR);
 
-    if (count < 0 && errno == EAGAIN)
+    /* EAGAIN. With any other error the child may still use the block, so it is no outcome either:
+     * the caller's deadline is one. */
+    if (count < 0)
         return SPAWN_PENDING;
-    if (count < 0) {
-        nsp_fail_errno(ret_failure, NSP_E_SYSTEM, errno, "read", "status of a new process");
-        return SPAWN_FAILED;
-    }
     if (count == 0)
         return judge_end(spawn, ret_failure);
     if (count != sizeof report || report.stage >= SPAWN_STAGE_COUNT) {

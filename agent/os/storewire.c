@@ -57,9 +57,11 @@ int storewire_try_send(int socket, const struct storewire_message *message, cons
 void storewire_kick(int kick_fd)
 {
     const uint64_t one = 1;
+    ssize_t written;
     /* Fails only when the counter is full, and then the supervisor will wake all the same. */
-    ssize_t ignored = write(kick_fd, &one, sizeof one);
-    (void)ignored;
+    do
+        written = write(kick_fd, &one, sizeof one);
+    while (written < 0 && errno == EINTR);
 }
 
 /* Takes the descriptors out of a message; more than STOREWIRE_BATCH do not fit into its buffer. */

@@ -12,6 +12,7 @@
 #include "agent/base/idmap.h"
 #include "agent/base/log.h"
 #include "agent/os/random.h"
+#include "agent/process/reader.h"
 #include "agent/process/recover.h"
 #include "agent/process/shared.h"
 #include "protocol/cleanup.h"
@@ -319,7 +320,9 @@ bool processes_reserve(struct processes *set, uint64_t bytes)
 {
     struct process *victim = set->oldest;
     while (arena_left(set->shared.arena) < bytes && victim) {
-        for (unsigned i = 0; i < process_output_count(victim); i++) {
+        /* What a lossless reader has not consumed yet is promised to it. */
+        unsigned count = reader_count(victim) > 0 ? 0 : process_output_count(victim);
+        for (unsigned i = 0; i < count; i++) {
             struct output *output = &victim->outputs[i];
             uint64_t touched = output_touched(output);
             if (touched == 0 || output->fd >= 0)

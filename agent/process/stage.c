@@ -62,6 +62,9 @@ int stage_move_output(const struct stage *stage, int fd, const struct ring *ring
                       uint64_t *ret_moved, struct nsp_error *err)
 {
     struct table_stage *journal = stage->journal;
+    /* Only a successor can finish what failed half-way. */
+    if (journal->phase != TABLE_STAGE_EMPTY)
+        return nsp_fail(err, NSP_E_STATE, "an earlier move of output is not finished");
     journal->slot = slot;
     journal->output = output;
     journal->base = ring->state->head;

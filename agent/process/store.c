@@ -35,9 +35,8 @@ static void send_drops(struct store *store)
     timer_cancel(store->timer);
     if (store->drops.count == 0)
         return;
-    /* Fails only when the supervisor is gone, and then its copies are too. */
     if (send_message(store, &store->drops, NULL, &err) < 0)
-        log_error(LOG_WARN, "could not drop from the fd store", &err);
+        store->fatal(store->arg, "cannot drop from the fd store", &err);
     store->drops.count = 0;
 }
 
@@ -49,9 +48,14 @@ static void on_timer(void *arg)
 }
 
 int store_init(struct store *store, struct loop *loop, int socket, int kick_fd,
+               void (*fatal)(void *arg, const char *what, const struct nsp_error *err), void *arg,
                struct nsp_error *err)
 {
-    *store = (struct store){.socket = socket, .kick_fd = kick_fd, .drops = {.op = STOREWIRE_DROP}};
+    *store = (struct store){.socket = socket,
+                            .kick_fd = kick_fd,
+                            .fatal = fatal,
+                            .arg = arg,
+                            .drops = {.op = STOREWIRE_DROP}};
     return timer_new(loop, on_timer, store, &store->timer, err);
 }
 

@@ -17,6 +17,8 @@ struct store {
     int socket, kick_fd; /* borrowed; the socket blocks */
     struct timer *timer;
     struct storewire_message drops; /* waiting */
+    void (*fatal)(void *arg, const char *what, const struct nsp_error *err);
+    void *arg;
 };
 
 struct store_item {
@@ -24,7 +26,9 @@ struct store_item {
     int fd; /* borrowed by store_put; given to the callback of store_load */
 };
 
+/* fatal hears that a drop could not be sent: the agent must end, and its successor drops it. */
 int store_init(struct store *store, struct loop *loop, int socket, int kick_fd,
+               void (*fatal)(void *arg, const char *what, const struct nsp_error *err), void *arg,
                struct nsp_error *err);
 void store_done(struct store *store);
 

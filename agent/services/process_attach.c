@@ -215,6 +215,8 @@ static void open_channels(struct attachment *attachment)
         stream_open_input(stream, NSP_CHANNEL_STDIN, process->record->input_offset,
                           NSP_LIMIT_STDIN_QUEUE);
     tell_started(attachment);
+    if (!input_is_open(&process->input))
+        tell_input_closed(attachment);
     if (process_is_exited(process))
         tell_exited(attachment);
     if (process_is_drained(process))
