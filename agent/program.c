@@ -310,7 +310,9 @@ int program_run(const struct options *options)
     become_agent();
     int result = start(&program, &items, &err);
     list = items.list;
-    if (result < 0) {
+    if (result < 0 && err.code == NSP_E_SHUTTING_DOWN) {
+        log_info("shutting down", NULL);
+    } else if (result < 0) {
         log_error(LOG_ERROR, "the agent cannot start", &err);
         bool is_refused = err.code == NSP_E_INVALID_PARAMS || err.code == NSP_E_PERMISSION;
         program.status = is_refused ? STATUS_WRONG_OPTIONS : STATUS_CANNOT_START;
@@ -320,6 +322,10 @@ int program_run(const struct options *options)
         if (loop_run(program.loop, &err) < 0)
             on_fatal(&program, "the loop failed", &err);
     }
+    /* A child before its execve may still use our memory; nothing is to be tidied up for a
+     * successor. */
+    if (program.status == STATUS_NEEDS_SUCCESSOR)
+        _exit(program.status);
     end(&program);
     return program.status;
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "agent/base/log.h"
+#include "agent/os/storewire.h"
 
 /* So that a workload that forks and exits in a loop does not keep us from signals and the agent. */
 enum { PASS_MAX = 1024 };
@@ -37,14 +38,6 @@ static void take_agent(const siginfo_t *info, struct reaper_pass *pass)
     take_away(info->si_pid);
 }
 
-/* The counter of an eventfd cannot overflow by ones. */
-static void wake(const struct reaper *reaper)
-{
-    const uint64_t one = 1;
-    if (write(reaper->wake_fd, &one, sizeof one) < 0)
-        log_debug("wake", "errno=%d", errno);
-}
-
 /* False when the zombie has to stay. */
 static bool take_child(struct reaper *reaper, const siginfo_t *info, const struct rusage *usage)
 {
@@ -53,7 +46,7 @@ static bool take_child(struct reaper *reaper, const siginfo_t *info, const struc
         return false;
     case EXITLOG_RECORDED:
         reaper->recorded++;
-        wake(reaper);
+        storewire_kick(reaper->wake_fd);
         break;
     case EXITLOG_UNTRACKED:
         reaper->untracked++;

@@ -95,6 +95,7 @@ struct supervisor {
     bool is_ready;     /* the present or last agent */
     bool shutdown_due; /* the SHUTDOWN message has not been sent yet */
     unsigned failures; /* short lives in a row */
+    unsigned misfires; /* lives in a row that never got ready */
     bool exits_due;    /* somebody has exited */
     bool stalled;      /* an exit waits for its place in the log */
     bool messages_due; /* the agent has sent more than was read */
@@ -121,7 +122,6 @@ static void close_agent_socket(struct supervisor *self)
 static void start_agent(struct supervisor *self)
 {
     struct nsp_error err;
-    const uint64_t one = 1;
     self->born_ns = clock_now_ns();
     self->is_ready = false;
     if (respawn_start(&self->respawn, &self->agent, &self->agent_socket, &err) < 0) {
@@ -130,8 +130,7 @@ static void start_agent(struct supervisor *self)
         return;
     }
     /* There may be exits that the last agent had not read. */
-    if (write(self->respawn.wake_fd, &one, sizeof one) < 0)
-        log_debug("wake", "errno=%d", errno);
+    storewire_kick(self->respawn.wake_fd);
     log_info("agent started", "pid=%d stored=%u", (int)self->agent, self->store.count);
 }
 
@@ -142,9 +141,9 @@ static uint64_t restart_delay(const struct supervisor *self)
     uint64_t delay_ms = RESTART_STEP_MS;
     if (self->is_ready)
         return self->failures <= 2 ? 0 : RESTART_READY_MS;
-    if (self->failures <= 2)
+    if (self->misfires <= 2)
         return 0;
-    for (unsigned i = 3; i < self->failures && delay_ms < self->options->restart_max_ms; i++)
+    for (unsigned i = 3; i < self->misfires && delay_ms < self->options->restart_max_ms; i++)
         delay_ms *= 2;
     return delay_ms < self->options->restart_max_ms ? delay_ms : self->options->restart_max_ms;
 }
@@ -153,6 +152,7 @@ static void back_off(struct supervisor *self)
 {
     bool steady = clock_now_ns() - self->born_ns >= STEADY_MS * CLOCK_NS_PER_MS;
     self->failures = steady ? 1 : self->failures + 1;
+    self->misfires = steady || self->is_ready ? 0 : self->misfires + 1;
     uint64_t delay_ms = restart_delay(self);
     set_timer(self, delay_ms);
     log_info("agent will be restarted", "delay_ms=%llu", (unsigned long long)delay_ms);

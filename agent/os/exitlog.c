@@ -191,3 +191,12 @@ bool exitlog_is_pending(const struct exitlog *log, unsigned slot)
     return log->exits->entries[slot].sequence >
            atomic_load_explicit(&log->claims->acked, memory_order_relaxed);
 }
+
+pid_t exitlog_pid(const struct exitlog *log, unsigned slot, uint32_t generation)
+{
+    pid_t pid = exitlog_claimed(log, slot);
+    if (exitlog_generation(log, slot) != generation)
+        return 0;
+    const struct exitlog_record *record = &log->exits->entries[slot].record;
+    return pid > 0 ? pid : record->generation == generation ? record->pid : 0;
+}

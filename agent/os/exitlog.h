@@ -58,6 +58,9 @@ pid_t *exitlog_claim(struct exitlog *log, unsigned slot, uint32_t generation);
 void exitlog_unclaim(struct exitlog *log, unsigned slot);
 /* The pid that a slot claims now; 0 when none. */
 pid_t exitlog_claimed(const struct exitlog *log, unsigned slot);
+/* The pid of the slot's process of that generation, also when it has exited and its claim is gone
+ * already; 0 when there was none. */
+pid_t exitlog_pid(const struct exitlog *log, unsigned slot, uint32_t generation);
 uint32_t exitlog_generation(const struct exitlog *log, unsigned slot);
 
 /* Agent: the oldest unacknowledged exit; false when there is none. Does not advance. */

@@ -19,7 +19,7 @@ enum { MOST_PROCESSES = 65536, ROUNDS = 4 };
 
 struct entry {
     pid_t pid, parent, session;
-    bool is_member;
+    bool is_member, is_zombie;
 };
 
 struct snapshot {
@@ -60,10 +60,12 @@ static int read_entry(int proc, const char *name, struct entry *ret_entry, struc
         return 0;
     text[length] = '\0';
     const char *rest = strrchr(text, ')');
+    char state;
     int parent, group, session;
-    if (!rest || sscanf(rest, ") %*c %d %d %d", &parent, &group, &session) != 3)
+    if (!rest || sscanf(rest, ") %c %d %d %d", &state, &parent, &group, &session) != 4)
         return 0;
-    *ret_entry = (struct entry){.pid = atoi(name), .parent = parent, .session = session};
+    *ret_entry = (struct entry){
+        .pid = atoi(name), .parent = parent, .session = session, .is_zombie = state == 'Z'};
     return 1;
 }
 
@@ -221,4 +223,13 @@ int proctree_signal(struct proctree *kept, pid_t root, int signal_number, unsign
                               hunt.refused, "kill", NULL);
     *ret_sent = hunt.sent > 0 ? hunt.sent : old;
     return 0;
+}
+
+bool proctree_is_zombie(pid_t pid)
+{
+    char name[16];
+    struct entry entry;
+    AUTO_FD int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    snprintf(name, sizeof name, "%d", (int)pid);
+    return proc >= 0 && read_entry(proc, name, &entry, NULL) > 0 && entry.is_zombie;
 }

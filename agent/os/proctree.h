@@ -6,6 +6,7 @@
 #ifndef AGENT_PROCTREE_H
 #define AGENT_PROCTREE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -25,6 +26,9 @@ struct proctree {
  * takes in what was found, up to PROCTREE_KEPT. */
 int proctree_signal(struct proctree *kept, pid_t root, int signal_number, unsigned *ret_sent,
                     struct nsp_error *err);
+
+/* False for a process that is not there. */
+bool proctree_is_zombie(pid_t pid);
 
 void proctree_done(struct proctree *kept);
 

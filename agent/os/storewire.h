@@ -85,7 +85,7 @@ int storewire_send(int socket, const struct storewire_message *message, const in
 int storewire_try_send(int socket, const struct storewire_message *message, const int *fds,
                        struct nsp_error *err);
 
-/* Wakes the supervisor, so that it reads its messages. */
+/* Wakes who polls this eventfd(2): the supervisor, so that it reads its messages, or the agent. */
 void storewire_kick(int kick_fd);
 
 /* Receives one message. Returns 1 with a checked message and ret_fds (caller's, close-on-exec), 0

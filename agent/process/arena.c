@@ -26,7 +26,7 @@ struct mapping {
 
 struct arena {
     int fd;
-    uint64_t budget, charged;
+    uint64_t budget, charged, promised;
     unsigned kept_regions;
     struct mapping mappings[TABLE_SLOTS];
 };
@@ -133,7 +133,13 @@ void arena_punch(struct arena *arena, unsigned slot, unsigned output, uint64_t t
 
 uint64_t arena_left(const struct arena *arena)
 {
-    return arena->charged < arena->budget ? arena->budget - arena->charged : 0;
+    uint64_t used = arena->charged + arena->promised;
+    return used < arena->budget ? arena->budget - used : 0;
+}
+
+void arena_promise(struct arena *arena, uint64_t before, uint64_t now)
+{
+    arena->promised = arena->promised - before + now;
 }
 
 void arena_charge(struct arena *arena, uint64_t bytes)

@@ -38,8 +38,10 @@ void arena_release(struct arena *arena, unsigned slot, uint64_t touched);
 /* Gives the ring's pages back while the slot stays in use: its bytes are dropped already. */
 void arena_punch(struct arena *arena, unsigned slot, unsigned output, uint64_t touched);
 
-/* Bytes that may still be touched, and their accounting. */
+/* What may still be promised. Charged is what was touched; promised, what rings may touch besides
+ * without asking again. The index of a process (at most INDEX_BYTES) counts for neither. */
 uint64_t arena_left(const struct arena *arena);
+void arena_promise(struct arena *arena, uint64_t before, uint64_t now);
 void arena_charge(struct arena *arena, uint64_t bytes);
 void arena_discharge(struct arena *arena, uint64_t bytes);
 uint64_t arena_charged(const struct arena *arena);

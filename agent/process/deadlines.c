@@ -32,27 +32,28 @@ static uint64_t next_deadline(const struct process *process)
     earlier(&next, record->drain_at);
     for (unsigned i = 0; i < NSP_LIMIT_READERS; i++)
         if (record->holds[i].state == TABLE_HOLD_DEPARTED)
-            earlier(&next, record->holds[i].deadline_ns);
+            earlier(&next, record->holds[i].deadline_ns ? record->holds[i].deadline_ns : 1);
     return next;
 }
 
-/* True when the deadline has passed; it is then cleared. */
-static bool take(uint64_t *deadline, uint64_t now)
+/* Each deadline is cleared after it was acted on: a successor that finds it acts once more, which
+ * does no harm, while one that was cleared first would be lost with the agent. */
+static bool is_due(uint64_t deadline, uint64_t now)
 {
-    if (*deadline == 0 || *deadline > now)
-        return false;
-    *deadline = 0;
-    return true;
+    return deadline != 0 && deadline <= now;
 }
 
 static void time_out(struct process *process, uint64_t now)
 {
-    process->record->timed_out = true;
+    struct table_record *record = process->record;
+    record->timed_out = true;
     struct nsp_error err = NSP_ERROR_INIT;
-    if (signals_kill(process, SIGTERM, SIGNALS_GROUP, process->record->grace_ms, &err) < 0) {
+    if (signals_kill(process, SIGTERM, SIGNALS_GROUP, record->grace_ms, &err) < 0) {
         log_error(LOG_WARN, "could not end a process at its timeout", &err);
-        process->record->kill_at = now;
+        record->kill_at = now;
     }
+    TABLE_IN_ORDER();
+    record->timeout_at = 0;
 }
 
 static void kill_now(struct process *process)
@@ -61,6 +62,8 @@ static void kill_now(struct process *process)
     struct nsp_error err = NSP_ERROR_INIT;
     if (signals_send(process, SIGKILL, process->record->kill_scope, &sent, &err) < 0)
         log_error(LOG_WARN, "could not kill a process", &err);
+    process->record->kill_at = 0;
+    proctree_done(&process->tree);
 }
 
 static void give_outputs_up(struct process *process)
@@ -69,6 +72,7 @@ static void give_outputs_up(struct process *process)
         output_pump(&process->outputs[i]);
         output_close(&process->outputs[i], true);
     }
+    process->record->drain_at = 0;
 }
 
 static void on_deadline(void *arg)
@@ -79,11 +83,11 @@ static void on_deadline(void *arg)
     uint64_t launch = launch_deadline(process);
     if (launch != 0 && launch <= now)
         launch_expire(process);
-    if (take(&record->timeout_at, now))
+    if (is_due(record->timeout_at, now))
         time_out(process, now);
-    if (take(&record->kill_at, now))
+    if (is_due(record->kill_at, now))
         kill_now(process);
-    if (take(&record->drain_at, now))
+    if (is_due(record->drain_at, now))
         give_outputs_up(process);
     reader_expire_holds(process, now);
     deadlines_arm(process);

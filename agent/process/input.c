@@ -151,6 +151,40 @@ void input_writer_init(struct input_writer *writer, void (*delivered)(void *, ui
     nsp_buf_init(&writer->queue, NSP_LIMIT_STDIN_QUEUE);
 }
 
+static void lose(struct input_writer *writer)
+{
+    if (writer->is_out)
+        return;
+    writer->is_out = true;
+    writer->taken(writer->arg);
+}
+
+int input_take(struct input *input, struct nsp_error *err)
+{
+    struct input_writer *owner = input->owner;
+    if (owner && nsp_buf_length(&owner->queue) > 0)
+        return nsp_fail_on(err, NSP_E_STATE, input->process->record->id,
+                           "another stream is writing to standard input");
+    input->owner = NULL;
+    if (owner)
+        lose(owner);
+    return 0;
+}
+
+bool input_claim(struct input *input, struct input_writer *writer)
+{
+    if (!input_is_open(input) || writer->is_out)
+        return false;
+    if (input->owner == writer)
+        return true;
+    if (input->process->record->input_offset != writer->from || input_take(input, NULL) < 0) {
+        lose(writer);
+        return false;
+    }
+    input->owner = writer;
+    return true;
+}
+
 static void link_writer(struct input *input, struct input_writer *writer)
 {
     if (writer->is_linked)
@@ -182,6 +216,8 @@ void input_end(struct input *input, struct input_writer *writer)
 
 void input_writer_done(struct input *input, struct input_writer *writer)
 {
+    if (input->owner == writer)
+        input->owner = NULL;
     for (struct input_writer **place = &input->writers; *place; place = &(*place)->next) {
         if (*place == writer) {
             *place = writer->next;

@@ -4,6 +4,11 @@
  * them; only then do they count as delivered. A writer that goes away takes its undelivered bytes
  * with it: it, or its successor, sends them again from the offset that the record tells. Writers
  * with bytes are served in the order in which they came.
+ *
+ * Offsets are exact for one writer at a time. A stream claims the input with its first bytes; that
+ * takes it from another stream that has nothing waiting, and is refused when somebody else has
+ * written since the stream was told where to go on. A call takes it likewise. Who has lost it is
+ * told.
  */
 #ifndef AGENT_INPUT_H
 #define AGENT_INPUT_H
@@ -21,6 +26,8 @@ struct process;
 struct input_writer {
     struct input_writer *next;
     bool is_linked, wants_end;
+    bool is_out;   /* a stream that has lost the input, or never got it */
+    uint64_t from; /* where a stream was told to go on */
     struct nsp_buf queue;
     /* length bytes were delivered, or dropped because nobody reads them any more. Must not end the
      * writer. */
@@ -28,6 +35,8 @@ struct input_writer {
     /* The queue is empty and an asked-for end has been carried out. May be NULL; may end the
      * writer. */
     void (*emptied)(void *arg);
+    /* The input was lost to another writer. NULL for a call. Must not end the writer. */
+    void (*taken)(void *arg);
     void *arg;
 };
 
@@ -37,6 +46,7 @@ struct input {
     int fd;        /* -1 once closed */
     bool is_pumping;
     struct input_writer *writers; /* in the order of service */
+    struct input_writer *owner;   /* the stream that writes now; NULL: none */
 };
 
 /* Takes over the write end of the process's standard input. */
@@ -47,6 +57,11 @@ void input_writer_init(struct input_writer *writer, void (*delivered)(void *, ui
                        void (*emptied)(void *), void *arg);
 /* Closes when nobody has the read end any more; nothing is written for that. */
 void input_check(struct input *input);
+/* For a stream, before its bytes or its end: false when it may not write (any more). Its end is
+ * input_writer_done. */
+bool input_claim(struct input *input, struct input_writer *writer);
+/* For a call: takes the input from a stream with nothing waiting. STATE otherwise. */
+int input_take(struct input *input, struct nsp_error *err);
 /* Queues bytes and delivers what the pipe takes now. EXHAUSTED beyond STDIN_QUEUE. */
 int input_write(struct input *input, struct input_writer *writer, const void *bytes, size_t length,
                 struct nsp_error *err);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -260,14 +261,7 @@ static void forget_status(struct process *process)
 static void set_running(struct process *process)
 {
     struct table_record *record = process->record;
-    pid_t pid = exitlog_claimed(processes_exitlog(process->set), process->slot);
-    if (pid <= 0) {
-        unsigned slot;
-        struct exitlog_record exit;
-        /* Exited already: the claim is gone, the exit record, which is being read, has the pid. */
-        if (exitlog_peek(processes_exitlog(process->set), &slot, &exit) && slot == process->slot)
-            pid = exit.pid;
-    }
+    pid_t pid = exitlog_pid(processes_exitlog(process->set), process->slot, record->generation);
     record->pid = pid;
     TABLE_IN_ORDER();
     record->state = TABLE_RUNNING;
@@ -289,10 +283,22 @@ static void announce(struct process *process)
     process_notify(process, PROCESS_STARTED);
 }
 
+/* A report that waits in the status pipe is gone once it is read: that it was one is stored before.
+ */
+static void note_report(struct process *process)
+{
+    int waiting = 0;
+    if (ioctl(io_fd(process->status), FIONREAD, &waiting) < 0 || waiting == 0)
+        return;
+    process->record->launch_failed = true;
+    TABLE_IN_ORDER();
+}
+
 void launch_check(struct process *process)
 {
     if (!process->status)
         return;
+    note_report(process);
     struct nsp_error failure = NSP_ERROR_INIT;
     enum spawn_result result = spawn_outcome(io_fd(process->status), process->spawn, &failure);
     if (result == SPAWN_PENDING)

@@ -27,6 +27,14 @@ uint64_t output_touched(const struct output *output)
     return page_round(state->head < state->size ? state->head : state->size);
 }
 
+/* While bytes may come, the ring may touch all of its present size. */
+static void update_promise(struct output *output)
+{
+    uint64_t promised = output->fd < 0 ? 0 : output->ring.state->size - output_touched(output);
+    arena_promise(processes_arena(output->process->set), output->promised, promised);
+    output->promised = promised;
+}
+
 /* The first byte that must not be overwritten. */
 static uint64_t keep_from(const struct output *output)
 {
@@ -51,8 +59,10 @@ static uint64_t make_room(struct output *output)
     if (state->head >= state->size && !ring_can_grow(&output->ring))
         return room; /* has wrapped: no new page is touched */
     while (state->head + STAGE_BYTES > state->size && ring_can_grow(&output->ring) &&
-           processes_reserve(output->process->set, state->size))
+           processes_reserve(output->process->set, state->size)) {
         ring_grow(&output->ring);
+        update_promise(output);
+    }
     room = ring_room(&output->ring, keep_from(output));
     return room;
 }
@@ -63,6 +73,7 @@ static void close_pipe(struct output *output)
     io_close(output->io);
     output->io = NULL;
     output->fd = -1;
+    update_promise(output);
     store_drop(processes_store(output->process->set), kinds[output->number], output->process->slot);
 }
 
@@ -118,6 +129,7 @@ static void note_arrival(struct output *output, uint64_t from, uint64_t tail, ui
     if (state->ring.tail > lost_from)
         state->dropped += state->ring.tail - lost_from;
     arena_charge(processes_arena(process->set), output_touched(output) - touched);
+    update_promise(output);
 }
 
 /* No room: nothing can be moved, but the pipe may be empty or at its end all the same. */
@@ -217,6 +229,7 @@ int output_open(struct output *output, int fd, struct nsp_error *err)
         return -1;
     }
     output->fd = fd;
+    update_promise(output);
     return 0;
 }
 
@@ -226,4 +239,6 @@ void output_done(struct output *output)
         io_close(output->io);
     output->io = NULL;
     output->fd = -1;
+    arena_promise(processes_arena(output->process->set), output->promised, 0);
+    output->promised = 0;
 }

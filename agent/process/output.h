@@ -22,9 +22,10 @@ struct output {
     struct process *process;
     unsigned number; /* 0: stdout, 1: stderr */
     struct ring ring;
-    struct io *io; /* NULL once closed */
-    int fd;        /* -1 once closed */
-    bool enlarged; /* the pipe has been made larger */
+    struct io *io;     /* NULL once closed */
+    int fd;            /* -1 once closed */
+    bool enlarged;     /* the pipe has been made larger */
+    uint64_t promised; /* bytes that the ring may touch besides those it has */
 };
 
 /* Starts reading fd, which the output then owns, into the process's region. */

@@ -38,8 +38,9 @@ void process_observe(struct process *process, struct process_observer *observer)
 
 void process_unobserve(struct process *process, struct process_observer *observer)
 {
-    if (process->notifying == observer)
-        process->notifying = observer->next;
+    for (struct process_round *round = process->rounds; round; round = round->outer)
+        if (round->next == observer)
+            round->next = observer->next;
     if (observer->previous)
         observer->previous->next = observer->next;
     else if (process->observers == observer)
@@ -50,23 +51,25 @@ void process_unobserve(struct process *process, struct process_observer *observe
 }
 
 /* An observer may lead to another notification of the same process from inside its callback; the
- * inner one then runs to its end first and the outer one goes on where it was. */
+ * inner round then runs to its end first. Whoever is taken out is skipped in all of them. */
 void process_notify(struct process *process, enum process_event event)
 {
-    struct process_observer *outer = process->notifying;
-    struct process_observer *observer = process->observers;
-    while (observer) {
-        process->notifying = observer->next;
+    struct process_round round = {.next = process->observers, .outer = process->rounds};
+    process->rounds = &round;
+    while (round.next) {
+        struct process_observer *observer = round.next;
+        round.next = observer->next;
         observer->event(observer->arg, process, event);
-        observer = process->notifying;
     }
-    process->notifying = outer;
+    process->rounds = round.outer;
 }
 
 void process_fail(struct process *process, const struct nsp_error *err)
 {
     if (process->is_failed)
         return;
+    process->record->launch_failed = true;
+    TABLE_IN_ORDER();
     process->is_failed = true;
     process->failure = *err;
     processes_note_failure(process->set, process);
@@ -84,6 +87,7 @@ static void copy_exit(struct process *process, const struct exitlog_record *exit
 {
     struct table_record *record = process->record;
     record->exit = *exit;
+    record->pid = exit->pid;
     if (record->drain_ms > 0)
         record->drain_at = exit->exited_ns + (record->drain_ms - 1) * CLOCK_NS_PER_MS;
     /* KILL still goes to what is left of the group when it was asked for; TERM does not. */

@@ -50,6 +50,12 @@ struct process_observer {
     void *arg;
 };
 
+/* One round of a notification. */
+struct process_round {
+    struct process_observer *next;
+    struct process_round *outer;
+};
+
 struct process {
     struct processes *set;
     unsigned slot;
@@ -64,7 +70,8 @@ struct process {
     struct nsp_error failure; /* code NONE: has not failed */
     bool is_failed;
     struct proctree tree; /* who a signal in scope TREE has found */
-    struct process_observer *observers, *notifying;
+    struct process_observer *observers;
+    struct process_round *rounds; /* notifications under way, innermost first */
     struct reader *readers;
     struct process *older, *newer; /* among the exited, by exit */
 };

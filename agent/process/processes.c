@@ -229,7 +229,9 @@ int processes_adopt(struct processes *set, unsigned slot, struct process **ret_p
     struct process *process = new_process(set, slot);
     if (!process)
         return nsp_fail_on(err, NSP_E_EXHAUSTED, "memory", "no memory for a process");
-    if (enter(set, process, err) < 0) {
+    /* One that could not be started has left its id to others already. */
+    process->is_failed = process->record->launch_failed;
+    if (!process->is_failed && enter(set, process, err) < 0) {
         free(process);
         return -1;
     }
@@ -316,6 +318,13 @@ void processes_remove(struct processes *set, struct process *process)
     free(process);
 }
 
+static void count_eviction(struct table_output *output)
+{
+    uint64_t from = output->released > output->ring.tail ? output->released : output->ring.tail;
+    if (output->ring.head > from)
+        output->dropped += output->ring.head - from;
+}
+
 bool processes_reserve(struct processes *set, uint64_t bytes)
 {
     struct process *victim = set->oldest;
@@ -327,6 +336,7 @@ bool processes_reserve(struct processes *set, uint64_t bytes)
             uint64_t touched = output_touched(output);
             if (touched == 0 || output->fd >= 0)
                 continue;
+            count_eviction(&victim->record->outputs[i]);
             ring_drop(&output->ring, output->ring.state->head);
             victim->record->outputs[i].is_evicted = true;
             arena_punch(set->shared.arena, victim->slot, i, touched);
@@ -397,6 +407,7 @@ static int sort_exited(struct processes *set, struct nsp_error *err)
     set->oldest = set->newest = NULL;
     for (unsigned i = 0; i < count; i++)
         append_exited(set, sorted[i]);
+    arm_age(set);
     return 0;
 }
 

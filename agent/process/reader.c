@@ -204,7 +204,8 @@ static void pull_in_order(struct reader *reader, const uint64_t *allowance, uint
                                 (struct index_entry *)process->region.index};
     struct index_entry entry;
     while (index_get(&index, &reader->order, &entry)) {
-        uint64_t end = entry.offset + entry.length;
+        /* Where the reader stops counts as the entry's end: behind it nothing is kept waiting. */
+        uint64_t end = smaller(entry.offset + entry.length, reader->stop[entry.output]);
         if (reader->next[entry.output] < end) {
             pull_output(
                 reader, entry.output,

@@ -138,7 +138,11 @@ static int revive(struct process *process, struct inherit_streams *streams, stru
     if (map_region(process->set, process->slot, &process->region, err) < 0 ||
         attach_streams(process, streams, err) < 0)
         return -1;
-    if (streams->status >= 0 && process->record->state == TABLE_STARTING) {
+    if (process->record->launch_failed) {
+        /* Its client was told, or will start again; only the child's exit is still to come. */
+        process->is_failed = true;
+        processes_note_failure(process->set, process);
+    } else if (streams->status >= 0 && process->record->state == TABLE_STARTING) {
         if (launch_watch(process, streams->status, err) < 0)
             return -1;
         streams->status = -1;
@@ -147,6 +151,11 @@ static int revive(struct process *process, struct inherit_streams *streams, stru
     reopen_pidfd(process);
     reader_depart_all(process);
     deadlines_arm(process);
+    /* The dead agent may have had no time to look once more after the exit. */
+    for (unsigned i = 0; i < process_output_count(process) && process_is_exited(process); i++)
+        output_pump(&process->outputs[i]);
+    if (process_is_exited(process))
+        input_check(&process->input);
     return 0;
 }
 
@@ -161,12 +170,10 @@ int recover_process(struct processes *set, unsigned slot, const struct inherit_s
         recover_drop_streams(set, slot, &streams);
         return 0;
     }
-    int result = processes_adopt(set, slot, &process, err);
-    if (result == 0)
-        result = revive(process, &streams, err);
-    recover_drop_streams(set, slot, &streams);
-    if (result < 0)
+    /* Failing, the agent ends: its successor finds in the store what it has not dropped. */
+    if (processes_adopt(set, slot, &process, err) < 0 || revive(process, &streams, err) < 0)
         return -1;
+    recover_drop_streams(set, slot, &streams);
     if (was_never_cloned(process))
         processes_remove(set, process);
     return 0;

@@ -12,8 +12,14 @@
 
 static pid_t leader_pid(const struct process *process)
 {
-    pid_t claimed = exitlog_claimed(processes_exitlog(process->set), process->slot);
-    return claimed > 0 ? claimed : process->record->pid;
+    return exitlog_pid(processes_exitlog(process->set), process->slot, process->record->generation);
+}
+
+/* The exit may be in the log already and still unread. */
+static bool has_exited(const struct process *process)
+{
+    return process_is_exited(process) ||
+           exitlog_claimed(processes_exitlog(process->set), process->slot) == 0;
 }
 
 /* 1 sent, 0 nobody there, -1 failed. */
@@ -30,18 +36,20 @@ static int outcome(int result, const char *call, const struct process *process,
 
 static int send_to_leader(const struct process *process, int signal_number, struct nsp_error *err)
 {
-    if (process_is_exited(process))
+    if (has_exited(process))
         return 0;
     if (process->pidfd >= 0)
         return outcome((int)syscall(SYS_pidfd_send_signal, process->pidfd, signal_number, NULL, 0),
                        "pidfd_send_signal", process, err);
-    return outcome(kill(leader_pid(process), signal_number), "kill", process, err);
+    pid_t pid = leader_pid(process);
+    return pid <= 1 ? 0 : outcome(kill(pid, signal_number), "kill", process, err);
 }
 
-/* True when the leader's number belongs to somebody else by now. */
+/* True when the leader's number belongs to somebody else by now. A zombie is still the leader
+ * itself: its exit is in the log before it is reaped. */
 static bool is_reused(const struct process *process, pid_t pid)
 {
-    return process_is_exited(process) && (kill(pid, 0) == 0 || errno != ESRCH);
+    return has_exited(process) && (kill(pid, 0) == 0 || errno != ESRCH) && !proctree_is_zombie(pid);
 }
 
 static int send_to_group(const struct process *process, int signal_number, struct nsp_error *err)
@@ -49,7 +57,9 @@ static int send_to_group(const struct process *process, int signal_number, struc
     pid_t pid = leader_pid(process);
     if (pid <= 1 || is_reused(process, pid))
         return 0;
-    return outcome(kill(-pid, signal_number), "kill", process, err);
+    int result = outcome(kill(-pid, signal_number), "kill", process, err);
+    /* A new process may not have got round to leading its group yet. */
+    return result == 0 ? send_to_leader(process, signal_number, err) : result;
 }
 
 /* The tree is kept for KILL: who survives the first signal may have lost all ties by then. */
@@ -88,21 +98,29 @@ int signals_send(struct process *process, int signal_number, enum signals_scope 
     return result;
 }
 
+/* The wider scope and the earlier time prevail. */
+static void set_kill(struct table_record *record, enum signals_scope scope, uint64_t kill_at)
+{
+    if (record->kill_at == 0 || scope > record->kill_scope)
+        record->kill_scope = (uint8_t)scope;
+    TABLE_IN_ORDER();
+    if (record->kill_at == 0 || kill_at < record->kill_at)
+        record->kill_at = kill_at;
+}
+
 int signals_kill(struct process *process, int signal_number, enum signals_scope scope,
                  uint64_t grace_ms, struct nsp_error *err)
 {
     unsigned sent;
-    if (send_to(process, signal_number, scope, &sent, err) < 0)
-        return -1;
-    if (sent == 0 || signal_number == SIGKILL)
-        return 0;
-    uint64_t kill_at = clock_now_ns() + grace_ms * CLOCK_NS_PER_MS;
     struct table_record *record = process->record;
-    if (record->kill_at == 0 || kill_at < record->kill_at) {
-        record->kill_scope = (uint8_t)scope;
-        TABLE_IN_ORDER();
-        record->kill_at = kill_at;
-    }
+    uint64_t before = record->kill_at;
+    if (signal_number != SIGKILL)
+        set_kill(record, scope, clock_now_ns() + grace_ms * CLOCK_NS_PER_MS);
+    /* Stored first: who dies between the two leaves the KILL to a successor. */
+    TABLE_IN_ORDER();
+    int result = send_to(process, signal_number, scope, &sent, err);
+    if (result < 0 || (sent == 0 && process_is_exited(process)))
+        record->kill_at = before;
     deadlines_arm(process);
-    return 0;
+    return result;
 }

@@ -25,6 +25,14 @@ static void set_phase(struct table_stage *journal, enum table_stage_phase phase)
     TABLE_IN_ORDER();
 }
 
+/* What failed half-way only a successor can finish. */
+static int check_empty(const struct table_stage *journal, struct nsp_error *err)
+{
+    if (journal->phase != TABLE_STAGE_EMPTY)
+        return nsp_fail(err, NSP_E_STATE, "an earlier move is not finished");
+    return 0;
+}
+
 static ssize_t splice_retrying(int from, int to, size_t length)
 {
     ssize_t moved;
@@ -62,9 +70,8 @@ int stage_move_output(const struct stage *stage, int fd, const struct ring *ring
                       uint64_t *ret_moved, struct nsp_error *err)
 {
     struct table_stage *journal = stage->journal;
-    /* Only a successor can finish what failed half-way. */
-    if (journal->phase != TABLE_STAGE_EMPTY)
-        return nsp_fail(err, NSP_E_STATE, "an earlier move of output is not finished");
+    if (check_empty(journal, err) < 0)
+        return -1;
     journal->slot = slot;
     journal->output = output;
     journal->base = ring->state->head;
@@ -99,13 +106,17 @@ static int waiting_bytes(const struct stage *stage, uint64_t *ret_count, struct 
     return 0;
 }
 
-static void throw_away(const struct stage *stage)
+/* Bytes that stayed would go to whoever comes next. */
+static int throw_away(const struct stage *stage, struct nsp_error *err)
 {
     char scratch[4096];
     ssize_t got;
     do {
         got = read(stage->read_fd, scratch, sizeof scratch);
     } while (got > 0 || (got < 0 && errno == EINTR));
+    if (got < 0 && errno == EAGAIN)
+        return 0;
+    return nsp_fail_errno(err, NSP_E_SYSTEM, got < 0 ? errno : EPIPE, "read", "staging pipe");
 }
 
 static int write_retrying(int fd, const void *bytes, size_t length, ssize_t *ret_written,
@@ -126,6 +137,8 @@ int stage_move_input(const struct stage *stage, int fd, unsigned slot, const voi
                      uint64_t *ret_moved, struct nsp_error *err)
 {
     struct table_stage *journal = stage->journal;
+    if (check_empty(journal, err) < 0)
+        return -1;
     journal->slot = slot;
     journal->base = *offset;
     set_phase(journal, TABLE_STAGE_FILLING);
@@ -149,9 +162,10 @@ int stage_move_input(const struct stage *stage, int fd, unsigned slot, const voi
     }
     *offset = journal->base + moved;
     /* From here on the rest in the staging pipe does not count as delivered. */
+    set_phase(journal, TABLE_STAGE_FILLING);
+    if (moved < (uint64_t)staged && throw_away(stage, err) < 0)
+        return -1;
     set_phase(journal, TABLE_STAGE_EMPTY);
-    if (moved < (uint64_t)staged)
-        throw_away(stage);
     if (reason != 0 && reason != EAGAIN && reason != EPIPE)
         return nsp_fail_errno(err, NSP_E_SYSTEM, reason, "splice", "input pipe");
     *ret_moved = moved;
@@ -178,8 +192,7 @@ int stage_recover_output(const struct stage *stage, const struct ring *ring, str
             return -1;
     }
     set_phase(journal, TABLE_STAGE_EMPTY);
-    throw_away(stage);
-    return 0;
+    return throw_away(stage, err);
 }
 
 int stage_recover_input(const struct stage *stage, uint64_t *offset, struct nsp_error *err)
@@ -193,6 +206,5 @@ int stage_recover_input(const struct stage *stage, uint64_t *offset, struct nsp_
             *offset = journal->base + journal->fill - left;
     }
     set_phase(journal, TABLE_STAGE_EMPTY);
-    throw_away(stage);
-    return 0;
+    return throw_away(stage, err);
 }

@@ -4,7 +4,8 @@
  * had sent before it starts the next one. Drops wait here for company: they go out when there are
  * enough of them, when a put has to follow them, or after a moment; one that a put of the same key
  * makes superfluous is not sent at all. The write end of a standard input is dropped at once, since
- * the process waits for it. What a dying agent had not sent yet its successor drops (recover.h).
+ * the process waits for it. A supervisor that does not read holds up nobody for long: a put then
+ * fails, drops go on waiting. What a dying agent had not sent yet its successor drops (recover.h).
  */
 #ifndef AGENT_STORE_H
 #define AGENT_STORE_H
@@ -16,7 +17,9 @@
 struct store {
     int socket, kick_fd; /* borrowed; the socket blocks */
     struct timer *timer;
-    struct storewire_message drops; /* waiting */
+    struct storewire_key *drops; /* waiting; each key once, so that there is a most of them */
+    unsigned drop_count;
+    bool is_stuck; /* the supervisor did not read in time, the last we know */
     void (*fatal)(void *arg, const char *what, const struct nsp_error *err);
     void *arg;
 };
@@ -32,7 +35,7 @@ int store_init(struct store *store, struct loop *loop, int socket, int kick_fd,
                struct nsp_error *err);
 void store_done(struct store *store);
 
-/* At most STOREWIRE_BATCH items. */
+/* At most STOREWIRE_BATCH items. EXHAUSTED when the supervisor does not read. */
 int store_put(struct store *store, const struct store_item *items, unsigned count,
               struct nsp_error *err);
 void store_drop(struct store *store, enum storewire_kind kind, unsigned slot);

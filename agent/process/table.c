@@ -84,11 +84,18 @@ void table_end(struct table *table, unsigned slot)
     table->records[slot].state = TABLE_FREE;
 }
 
+static bool output_is_valid(const struct table_output *output, uint64_t size_max)
+{
+    return ring_state_valid(&output->ring) && output->ring.size_max == size_max &&
+           size_max <= NSP_LIMIT_RING_MAX;
+}
+
 bool table_record_valid(const struct table_record *record)
 {
     return record->state < TABLE_STATES && record->generation != 0 &&
            memchr(record->id, '\0', sizeof record->id) != NULL &&
            memchr(record->key, '\0', sizeof record->key) != NULL &&
            record->argv_length <= sizeof record->argv && record->cwd_length <= sizeof record->cwd &&
-           ring_state_valid(&record->outputs[0].ring) && ring_state_valid(&record->outputs[1].ring);
+           output_is_valid(&record->outputs[0], record->outputs[0].ring.size_max) &&
+           output_is_valid(&record->outputs[1], record->outputs[0].ring.size_max);
 }

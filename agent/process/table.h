@@ -70,6 +70,7 @@ struct table_record {
     /* What a deadline does is decided by these; 0: not set. Nanoseconds of clock_now_ns. */
     uint64_t timeout_at, kill_at, drain_at;
     uint8_t kill_scope; /* enum signals_scope, for kill_at */
+    bool launch_failed; /* STARTING: it will not run; the child's exit is still to come */
     /* RUNNING on. */
     int32_t pid;
     /* EXITED on. */

@@ -25,7 +25,7 @@ struct attachment {
     struct process_observer observer;
     struct input_writer writer;
     struct loop_deferred finish;
-    bool is_open, is_writer, until_closed, follow, told_drained;
+    bool is_open, is_writer, until_closed, follow;
 };
 
 static const uint8_t channels[TABLE_OUTPUTS] = {NSP_CHANNEL_STDOUT, NSP_CHANNEL_STDERR};
@@ -128,7 +128,8 @@ static void on_data(void *arg, uint8_t channel, const void *bytes, size_t length
     struct attachment *attachment = arg;
     struct input *input = &attachment->process->input;
     struct nsp_error err = NSP_ERROR_INIT;
-    if (!input_is_open(input))
+    /* What may not be written is dropped: the client was told by process.stdin_closed. */
+    if (!input_claim(input, &attachment->writer))
         stream_consumed(call_stream(attachment->call), channel, length);
     else if (input_write(input, &attachment->writer, bytes, length, &err) < 0)
         fail(attachment, &err);
@@ -138,7 +139,7 @@ static void on_end(void *arg, uint8_t channel)
 {
     (void)channel;
     struct attachment *attachment = arg;
-    if (input_is_open(&attachment->process->input))
+    if (input_claim(&attachment->process->input, &attachment->writer))
         input_end(&attachment->process->input, &attachment->writer);
 }
 
@@ -187,7 +188,6 @@ static void tell_exited(struct attachment *attachment)
 static void tell_drained(struct attachment *attachment)
 {
     const struct table_record *record = attachment->process->record;
-    attachment->told_drained = true;
     struct reply *reply = new_notification(attachment);
     reply_u64(reply, "stdout", record->outputs[0].drained);
     reply_u64(reply, "stderr", record->outputs[1].drained);
@@ -200,7 +200,13 @@ static void tell_input_closed(struct attachment *attachment)
         return;
     struct reply *reply = new_notification(attachment);
     reply_u64(reply, "offset", attachment->process->record->input_offset);
+    reply_bool(reply, "taken", attachment->writer.is_out);
     call_notify(attachment->call, "process.stdin_closed", reply);
+}
+
+static void on_taken(void *arg)
+{
+    tell_input_closed(arg);
 }
 
 /* The program runs, or has run. */
@@ -211,6 +217,7 @@ static void open_channels(struct attachment *attachment)
     attachment->is_open = true;
     for (unsigned i = 0; i < TABLE_OUTPUTS; i++)
         stream_open_output(stream, channels[i], attachment->reader.next[i]);
+    attachment->writer.from = process->record->input_offset;
     if (attachment->is_writer)
         stream_open_input(stream, NSP_CHANNEL_STDIN, process->record->input_offset,
                           NSP_LIMIT_STDIN_QUEUE);
@@ -311,6 +318,7 @@ static struct attachment *new_attachment(const struct process_service *service, 
     attachment->observer = (struct process_observer){.event = on_event, .arg = attachment};
     attachment->finish = (struct loop_deferred){.callback = on_finish, .arg = attachment};
     input_writer_init(&attachment->writer, on_delivered, NULL, attachment);
+    attachment->writer.taken = on_taken;
     return attachment;
 }
 

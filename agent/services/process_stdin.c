@@ -103,7 +103,8 @@ void process_stdin_begin(struct call *call, struct process *process, const void 
     struct writing *writing = NULL;
     if (!input_is_open(&process->input) && length > 0) {
         nsp_fail_on(&err, NSP_E_STATE, process->record->id, "standard input is closed");
-    } else if (leading_repetition(process, length, offset, &skip, &err) == 0) {
+    } else if (input_take(&process->input, &err) == 0 &&
+               leading_repetition(process, length, offset, &skip, &err) == 0) {
         writing = calloc(1, sizeof *writing);
         if (!writing)
             nsp_fail_on(&err, NSP_E_EXHAUSTED, "memory", "no memory to write");
