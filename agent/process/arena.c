@@ -91,6 +91,9 @@ int arena_map(struct arena *arena, unsigned slot, uint64_t ring_max, bool merged
     if (!mapping->in_use)
         stop_keeping(arena, mapping);
     if (mapping->length != length) {
+        /* Another layout: pages kept for the old one would never be given back. */
+        if (mapping->memory && !mapping->in_use)
+            punch(arena, slot * region_size, mapping->length);
         unmap(mapping);
         void *memory = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, arena->fd,
                             (off_t)(slot * region_size));

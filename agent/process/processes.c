@@ -463,8 +463,12 @@ void processes_free(struct processes *set)
     if (!set)
         return;
     for (unsigned slot = 0; slot < set->highest; slot++) {
-        if (set->slots[slot])
-            process_close(set->slots[slot]);
+        struct process *process = set->slots[slot];
+        /* A child before its execve may still use the block: it is left to it. */
+        if (process && process->status)
+            process->spawn = NULL;
+        if (process)
+            process_close(process);
         free(set->slots[slot]);
     }
     idmap_done(&set->by_id);

@@ -106,6 +106,19 @@ def a_group_can_be_signalled_after_its_leader_has_exited(case):
     agent.expect_no_workload()
 
 
+@test(timeout=30)
+def what_short_processes_leave_behind_can_be_reached(case):
+    agent, connection = started(case)
+    for _ in range(5):
+        streams = [connection.start(["/bin/sh", "-c", "sleep 100 & exit 0"]) for _ in range(16)]
+        for stream in streams:
+            stream.wait(20)
+            check(stream.note("process.started")["pid"] > 0, "the pid is told")
+            process = stream.note("process.started")["process"]
+            equal(connection.call("process.signal", id=process, signal="KILL")["sent"], 1, "the group is reached")
+    agent.expect_no_workload()
+
+
 @test()
 def signals_go_by_name_and_number(case):
     _, connection = started(case)

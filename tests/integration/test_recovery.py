@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The agent dies: nothing is lost and nothing comes twice.
 
-NSP_KILLS is the number of kills in the storms (20), NSP_EXITS that of the processes that exit unseen.
+NSP_KILLS is the number of kills in the storms (20; packaging/check takes 200), NSP_EXITS that of the
+processes that exit unseen.
 """
 
 import os
@@ -266,7 +267,7 @@ def exits_while_the_agent_is_stopped_and_then_killed_are_right(case):
     kept = min(count, insist(agent.address, lambda c: c.hello)["limits"]["exited"])
     check(len(records) >= kept, f"{len(records)} records are kept, at least {kept} must be")
     for record in records:
-        equal((record["state"], record["exit"]), ("exited", record["exit"]))
+        check(record["state"] == "exited" and record["pid"] > 0, f"{record}")
         equal(record["exit"]["code"], int(record["id"][1:]) % 256, record["id"])
 
 
