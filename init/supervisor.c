@@ -358,8 +358,11 @@ static void read_messages(struct supervisor *self, unsigned most)
             break;
         } else {
             log_error(LOG_WARN, "message of the agent is lost", &err);
-            if (err.code == NSP_E_SYSTEM)
-                lose_socket(self);
+            /* What it had sent besides is read when it has ended. */
+            if (err.code == NSP_E_SYSTEM) {
+                kill_agent(self);
+                break;
+            }
         }
     }
 }
@@ -374,8 +377,11 @@ static void send_messages(struct supervisor *self)
         bool sent = storewire_send(self->agent_socket, &message, NULL, &err) == 0;
         self->shutdown_due = !sent && err.sys_errno == EAGAIN;
     }
-    if (self->agent_socket >= 0 && fdstore_list_send(&self->store, self->agent_socket) < 0)
+    if (self->agent_socket >= 0 && fdstore_list_send(&self->store, self->agent_socket) < 0) {
+        /* It waits for the rest, and would for ever. */
         fdstore_list_stop(&self->store);
+        kill_agent(self);
+    }
 }
 
 static void agent_gone(struct supervisor *self, const siginfo_t *info)

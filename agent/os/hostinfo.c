@@ -78,7 +78,10 @@ static ssize_t read_start(const char *path, char *target, size_t capacity)
     AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return -1;
-    ssize_t length = read(fd, target, capacity - 1);
+    ssize_t length;
+    do
+        length = read(fd, target, capacity - 1);
+    while (length < 0 && errno == EINTR);
     if (length >= 0)
         target[length] = '\0';
     return length;

@@ -9,7 +9,7 @@
 /* One turn of the loop takes at most so much from one output, so that others have their turn. */
 enum { TURN_BYTES = 4 * STAGE_BYTES, PIPE_BYTES = 1 << 20, PAGE = 4096 };
 
-static struct table_output *shared(const struct output *output)
+static struct table_output *state_of(const struct output *output)
 {
     return &output->process->record->outputs[output->number];
 }
@@ -22,7 +22,7 @@ static uint64_t page_round(uint64_t bytes)
 uint64_t output_touched(const struct output *output)
 {
     const struct ring_state *state = output->ring.state;
-    if (shared(output)->is_evicted)
+    if (state_of(output)->is_evicted)
         return 0;
     return page_round(state->head < state->size ? state->head : state->size);
 }
@@ -39,8 +39,8 @@ static void update_promise(struct output *output)
 static uint64_t keep_from(const struct output *output)
 {
     const struct table_record *record = output->process->record;
-    uint64_t keep =
-        record->policy == TABLE_POLICY_BLOCK ? shared(output)->released : output->ring.state->head;
+    uint64_t keep = record->policy == TABLE_POLICY_BLOCK ? state_of(output)->released
+                                                         : output->ring.state->head;
     if (record->policy == TABLE_POLICY_DROP)
         return keep;
     for (unsigned i = 0; i < NSP_LIMIT_READERS; i++) {
@@ -80,7 +80,7 @@ static void close_pipe(struct output *output)
 /* After the exit: the pipe has been seen empty, so what the process wrote is all in the ring. */
 static void set_drained(struct output *output)
 {
-    struct table_output *state = shared(output);
+    struct table_output *state = state_of(output);
     if (state->is_drained || !process_is_exited(output->process))
         return;
     state->drained = output->ring.state->head;
@@ -94,9 +94,9 @@ void output_close(struct output *output, bool truncated)
 {
     if (output->fd < 0)
         return;
-    shared(output)->truncated = truncated;
+    state_of(output)->truncated = truncated;
     TABLE_IN_ORDER();
-    shared(output)->is_open = false;
+    state_of(output)->is_open = false;
     close_pipe(output);
     set_drained(output);
     process_notify(output->process, PROCESS_CLOSED);
@@ -119,7 +119,7 @@ static void enlarge(struct output *output)
 
 static void note_arrival(struct output *output, uint64_t from, uint64_t tail, uint64_t touched)
 {
-    struct table_output *state = shared(output);
+    struct table_output *state = state_of(output);
     struct process *process = output->process;
     uint64_t length = state->ring.head - from;
     index_append(

@@ -89,7 +89,7 @@ static void on_pull(void *arg, const uint64_t *allowance, size_t max,
 {
     struct attachment *attachment = arg;
     ret_piece->kind = STREAM_NOTHING;
-    if (!attachment->is_open)
+    if (!attachment->is_open || call_is_broken(attachment->call))
         return;
     const uint64_t allowed[TABLE_OUTPUTS] = {allowance[channels[0]], allowance[channels[1]]};
     struct reader_piece piece;

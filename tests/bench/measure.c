@@ -173,7 +173,7 @@ void measure_report_samples(const char *prefix, struct measure_samples *samples)
     static const struct {
         const char *name;
         double share;
-    } rows[] = {{"p50_us", 0.5}, {"p99_us", 0.99}, {"min_us", 0}, {"max_us", 1}};
+    } rows[] = {{"p10_us", 0.1}, {"p50_us", 0.5}, {"p99_us", 0.99}, {"min_us", 0}, {"max_us", 1}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char name[64];
         snprintf(name, sizeof name, "%s%s", prefix, rows[i].name);

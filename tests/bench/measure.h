@@ -52,7 +52,7 @@ uint64_t measure_pss(const struct measure_pids *pids);
 /* One object on standard output: begin, numbers, end. */
 void measure_report_begin(void);
 void measure_report(const char *name, double value);
-/* p50, p99, min and max in microseconds, under names that start with prefix ("" for none). */
+/* p10, p50, p99, min and max in microseconds, under names that start with prefix ("" for none). */
 void measure_report_samples(const char *prefix, struct measure_samples *samples);
 void measure_report_end(void);
 

@@ -59,8 +59,8 @@ def notes(rows, unavailable, machine):
     lines = [f"{row.name}: {note}" for row in rows for note in [*row.notes, row.failure] if note]
     lines += [f"{name} is left out: {reason}" for name, reason in unavailable.items()]
     lines.append(
-        "ours and limit are medians of repetitions that took turns; ratio is the median of each turn's ratio, best that "
-        "of the best repetitions. A limit is the same work done by the kernel alone, measured in this run."
+        "ours and limit are medians of repetitions that took turns; ratio is the median of each turn's ratio, best "
+        "that of the best repetitions. A limit is the same work done by the kernel alone, measured in this run."
     )
     lines.append(
         f"{machine['cores']} cores, Linux {machine['kernel']}, load {machine['load_before']:.1f} before and "
@@ -92,7 +92,9 @@ def as_object(row):
         "aim": row.aim,
         "met": row.is_met(),
         "best_peer_known": row.best_peer,
-        "peers": {name: {"median": row.median(name), "ratio": row.ratio(name)} for name in PEERS if name in row.figures},
+        "peers": {
+            name: {"median": row.median(name), "ratio": row.ratio(name)} for name in PEERS if name in row.figures
+        },
         "repetitions": row.figures,
         "notes": row.notes,
         "failure": row.failure,

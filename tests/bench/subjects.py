@@ -5,10 +5,13 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
 SECONDS = 10
+# What a service has. The processes that the agent starts get it too, and a long one costs them time.
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": os.path.expanduser("~")}
 
 
 class Unavailable(Exception):
@@ -67,7 +70,7 @@ class Subject:
 
     def run(self, command, await_socket=True):
         with open(os.path.join(self.directory, "log"), "ab") as log:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=ENVIRONMENT)
         self.processes.append(process)
         if await_socket:
             eventually(lambda: process.poll() is not None or os.path.exists(self.socket), f"the socket of {self.name}")
@@ -117,8 +120,6 @@ class Ssh(Subject):
     """OpenSSH (Debian: openssh-server, openssh-client): a server on loopback with keys and
     configuration of its own, and a master connection that is kept."""
 
-    PORT_RANGE = range(22022, 22122)
-
     def __init__(self, directory):
         super().__init__("openssh", "ssh", directory)
 
@@ -127,13 +128,8 @@ class Ssh(Subject):
         client = find("ssh", "openssh-client")
         host_key, user_key = self.make_key("host"), self.make_key("user")
         shutil.copy(user_key + ".pub", self.path("authorized"))
-        for port in self.PORT_RANGE:
-            try:
-                self.start_server(server, port, host_key)
-                break
-            except Unavailable:
-                if port == self.PORT_RANGE[-1]:
-                    raise
+        port = free_port()
+        self.start_server(server, port, host_key)
         self.start_master(client, port, user_key)
         self.pids = self.session_pids()
         return self
@@ -160,17 +156,17 @@ class Ssh(Subject):
         command = [program, "-D", "-e", "-f", self.path("config")]
         if os.geteuid() == 0:
             # As root it wants /run/sshd, which only its service makes: a /run of its own.
-            command = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /run && mkdir /run/sshd && exec "$@"', "sh"] + command
+            script = 'mount -t tmpfs none /run && mkdir /run/sshd && exec "$@"'
+            command = ["unshare", "--mount", "sh", "-c", script, "sh", *command]
         self.server = self.run(command, await_socket=False)
-        time.sleep(0.3)
+        eventually(lambda: self.server.poll() is not None or listens(port), "sshd")
         if self.server.poll() is not None:
-            self.processes.remove(self.server)
             raise Unavailable("sshd ended at once")
 
     def start_master(self, program, port, user_key):
-        options = ["StrictHostKeyChecking=no", f"UserKnownHostsFile={self.path('known')}", "BatchMode=yes", "LogLevel=ERROR"]
         command = [program, "-F", "none", "-M", "-N", "-S", self.socket, "-i", user_key, "-p", str(port)]
-        for option in options:
+        known = f"UserKnownHostsFile={self.path('known')}"
+        for option in ("StrictHostKeyChecking=no", known, "BatchMode=yes", "LogLevel=ERROR"):
             command += ["-o", option]
         self.run(command + ["127.0.0.1"])
 
@@ -184,6 +180,17 @@ class Ssh(Subject):
         if not found:
             raise Unavailable("sshd has no session")
         return found
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def find(program, package):

@@ -48,8 +48,8 @@ START_TEST(resident_memory_is_told_in_kib)
     uint64_t before = hostinfo_resident_kib();
     ck_assert_uint_gt(before, 100);
     size_t size = 32 << 20;
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    void *memory =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     ck_assert_ptr_ne(memory, MAP_FAILED);
     ck_assert_uint_gt(hostinfo_resident_kib(), before + 16 * 1024);
     munmap(memory, size);

@@ -139,11 +139,13 @@ class Agent:
         return proc.executable(pid) == os.path.realpath(agent_program())
 
     def find_agent(self):
-        """The agent's pid, or None while there is none. A child between clone and execve looks like
-        one too, but is younger."""
-        candidates = [pid for pid in proc.children(self.supervisor) if self._is_ours(pid) and proc.is_running(pid)]
-        started = [(about[2], pid) for pid in candidates if (about := proc.stat(pid))]
-        return min(started)[1] if started else None
+        """The agent's pid, or None while there is none. A child between clone and execve has the same
+        program, but clone3 gave it no exit signal."""
+        for pid in proc.children(self.supervisor):
+            about = proc.stat(pid)
+            if about and about[0] not in "ZX" and about[3] == signal.SIGCHLD and self._is_ours(pid):
+                return pid
+        return None
 
     @property
     def pid(self):

@@ -18,13 +18,13 @@ def status(pid):
 
 
 def stat(pid):
-    """(state, parent, start time in ticks), or None when the process is gone."""
+    """(state, parent, start time in ticks, exit signal), or None when the process is gone."""
     try:
         text = _read(f"/proc/{pid}/stat").decode(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
     fields = text[text.rindex(")") + 2 :].split()
-    return fields[0], int(fields[1]), int(fields[19])
+    return fields[0], int(fields[1]), int(fields[19]), int(fields[35])
 
 
 def children(pid):
