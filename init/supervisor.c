@@ -356,7 +356,7 @@ static void read_messages(struct supervisor *self, unsigned most)
         } else if (err.sys_errno == EAGAIN) {
             self->messages_due = false;
             break;
-        } else {
+        } else if (err.sys_errno != ECONNRESET) { /* that says: it ended without reading all */
             log_error(LOG_WARN, "message of the agent is lost", &err);
             /* What it had sent besides is read when it has ended. */
             if (err.code == NSP_E_SYSTEM) {

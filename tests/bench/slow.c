@@ -108,9 +108,11 @@ int main(int argc, char **argv)
     uint64_t stalled = measure_pss(&options.pids);
 
     output.gives_credit = true;
-    uint64_t peak = take(wire, &output, options.bytes, &options.pids);
+    uint64_t peak = take(wire, &output, UINT64_MAX, &options.pids);
     report(&options, &output, before, stalled, peak);
     measure_report_end();
+    measure_samples_done(&others.execs);
+    measure_samples_done(&others.pings);
     target_close(others.target);
     wire_close(wire);
     return 0;

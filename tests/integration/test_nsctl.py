@@ -240,6 +240,25 @@ def signals_are_passed_on(case):
 
 
 @test()
+def its_own_streams_may_be_closed(case):
+    _, nsctl = both(case)
+    run = " ".join(map(os.fsdecode, nsctl.command("run", "--")))
+    for redirect, command, expected in (
+        ("<&-", "cat; echo in", (b"in\n", b"", 0)),
+        (">&-", "echo err >&2; exit 3", (b"", b"err\n", 3)),
+        ("2>&-", "echo out; exit 4", (b"out\n", b"", 4)),
+        ("<&- 2>&-", "cat; echo out; exit 5", (b"out\n", b"", 5)),
+    ):
+        done = subprocess.run(
+            ["/bin/sh", "-c", f"{run} sh -c '{command}' {redirect}"],
+            capture_output=True,
+            check=False,
+            timeout=scaled(10),
+        )
+        equal((done.stdout, done.stderr, done.returncode), expected, redirect)
+
+
+@test()
 def a_closed_output_ends_it(case):
     _, nsctl = both(case)
     process = nsctl.start("run", "--", "yes")
@@ -414,6 +433,16 @@ def tcp_works_with_the_token_file(case):
     done = Nsctl(case, f"tcp:127.0.0.1:{port}?token-file={wrong}")("ping")
     equal(done.returncode, 125)
     check(done.stderr, "says what is wrong")
+
+
+@test()
+def a_hybrid_socket_is_asked_for_its_port_until_somebody_listens(case):
+    agent = Agent(case)
+    relay = Relay(case, agent.socket_path, cuts=[0, 0, 0], hybrid=1024)
+    nsctl = Nsctl(case, f"hybrid:{relay.path}:1024")
+    done = nsctl("run", "--", "cat", input=b"over hybrid")
+    equal(ok(done), b"over hybrid")
+    equal(relay.connections, 4, "three refusals, then the one that worked")
 
 
 # Losses

@@ -13,6 +13,7 @@ import time
 
 from support import proc
 from support.agent import Agent, agent_program, launch, needs, program_has
+from support.expect import Discard, attached, fails, zeros
 from support.fuse import DeadFilesystem
 from support.tap import Failure, Skip, at_most, check, equal, eventually, main, number_from_environment, scaled, test
 from support.wire import INITIAL_CREDIT, STDOUT, RpcError
@@ -21,18 +22,6 @@ MIB = 1 << 20
 PENDING = number_from_environment("NSP_FLOOD_MIB", 1024) * MIB
 # Pages that the agent touches for the first time during a measurement, and rounding.
 SLACK_KIB = 64
-
-
-class Count:
-    def __init__(self):
-        self.count = 0
-
-    def update(self, data):
-        self.count += len(data)
-
-
-def zeros(size):
-    return ["/usr/bin/head", "-c", str(size), "/dev/zero"]
 
 
 def kill(connection, process):
@@ -55,7 +44,7 @@ def warm(agent):
     """What is allocated once is allocated; records and output of it are forgotten."""
     with_output = agent.connect()
     for _ in range(3):
-        run = with_output.run(zeros(4 * MIB), sinks={STDOUT: Count()})
+        run = with_output.run(zeros(4 * MIB), sinks={STDOUT: Discard()})
         with_output.call("process.forget", id=run.id)
     return with_output
 
@@ -67,7 +56,7 @@ def a_stopped_reader_costs_its_ring_and_nothing_else(case):
     quiet = statistics.median(exec_times(connection))
     before = agent.memory_kib()
     reader = agent.connect()
-    sink = Count()
+    sink = Discard()
     stream = reader.start(zeros(PENDING), sinks={STDOUT: sink})
     reader.until(lambda: sink.count, 5, "the first bytes")
     process = stream.note("process.started")["process"]
@@ -95,7 +84,7 @@ def a_reader_without_credit_costs_its_ring_and_nothing_else(case):
     before = agent.memory_kib()
     size = 256 * 1024
     streams = [
-        connection.start(zeros(PENDING), credit="manual", ring_bytes=size, sinks={STDOUT: Count()}) for _ in range(8)
+        connection.start(zeros(PENDING), credit="manual", ring_bytes=size, sinks={STDOUT: Discard()}) for _ in range(8)
     ]
     for stream in streams:
         connection.until(lambda: stream.channels[STDOUT].next == INITIAL_CREDIT, 10, "all credit is used")
@@ -129,7 +118,7 @@ def readers_that_vanish_in_the_middle_of_a_flood_leave_nothing(case):
     before, memory = agent.descriptors(), agent.memory_kib()
     for _ in range(20):
         reader = agent.connect()
-        stream = reader.start(zeros(PENDING), sinks={STDOUT: Count()}, hold_ms=0)
+        stream = reader.start(zeros(PENDING), sinks={STDOUT: Discard()}, hold_ms=0)
         reader.until(lambda: stream.channels[STDOUT].next > 100000, 5, "the flood")
         process = stream.note("process.started")["process"]
         reader.close()
@@ -166,6 +155,36 @@ def a_thousand_processes_run_at_once(case):
         equal(stream.channels[STDOUT].bytes, b"%d\n" % number)
     agent.expect_no_workload()
     agent.expect_descriptors(before)
+
+
+@test(timeout=40)
+def the_oldest_exited_processes_are_forgotten_first(case):
+    agent = Agent(case)
+    connection = agent.connect()
+    limit = connection.hello["limits"]["exited"]
+    observed = connection.start(["/bin/echo", "kept"], id="observed", until="closed")
+    observed.wait()
+    for number in range(limit + 20):
+        connection.call("process.start", argv=["/bin/echo", str(number)], id=f"p{number}")
+        connection.call("process.wait", id=f"p{number}")
+    kept = [record["id"] for record in connection.processes()]
+    equal(kept, [f"p{number}" for number in range(20, limit + 20)])
+    fails(lambda: connection.call("process.get", id="p0"), "NOT_FOUND")
+    equal(attached(connection, f"p{limit + 19}").stdout, b"%d\n" % (limit + 19))
+
+
+@test(timeout=30)
+def the_output_of_exited_processes_gives_way_when_memory_is_short(case):
+    agent = Agent(case, arguments=["--ring-budget", str(2 * MIB)])
+    connection = agent.connect()
+    for number in range(12):
+        run = connection.run(zeros(300 * 1024), id=f"p{number}", sinks={STDOUT: Discard()})
+        equal((run.code, run.response["stdout"]), (0, 300 * 1024))
+    first, last = attached(connection, "p0"), attached(connection, "p11")
+    equal((first.stdout, first.gaps[STDOUT]), (b"", [(0, 300 * 1024)]), "all of the first is named as gone")
+    equal((len(last.stdout), last.gaps[STDOUT]), (300 * 1024, []), "the last is there")
+    blocked = connection.start(zeros(64 * MIB), policy="block", ring_bytes=64 * MIB, sinks={STDOUT: Discard()})
+    equal(blocked.wait()["stdout"], 64 * MIB, "one that wants more than there is flows all the same")
 
 
 def few_descriptors():
@@ -329,7 +348,7 @@ def a_directory_on_a_dead_file_system_hangs_nobody(case):
 def a_stopped_agent_goes_on_where_it_was(case):
     agent = Agent(case)
     connection = agent.connect()
-    sink = Count()
+    sink = Discard()
     stream = connection.start(zeros(64 * MIB), sinks={STDOUT: sink})
     connection.until(lambda: sink.count > MIB, 5, "the flood")
     os.kill(agent.pid, signal.SIGSTOP)
@@ -416,6 +435,34 @@ def an_address_that_cannot_be_had_is_an_error_at_the_start(case):
     _, err = process.communicate(timeout=scaled(10))
     check(process.returncode not in (0, None), f"status {process.returncode}")
     check(b"no/such/directory" in err, f"names it: {err!r}")
+
+
+def with_own_pids(case):
+    """Arguments that run a program as process 1 of a namespace of its own."""
+    unshare = shutil.which("unshare")
+    needs(unshare, "no unshare")
+    wrap = [unshare, "--mount", "--pid", "--mount-proc", "--fork", "--kill-child"]
+    works = subprocess.run([*wrap, "/bin/true"], capture_output=True, check=False)
+    needs(works.returncode == 0, f"no namespaces here: {works.stderr.decode().strip()}")
+    return wrap
+
+
+@test(root=True)
+def as_process_1_it_serves_reaps_and_recovers(case):
+    agent = Agent(case, wrap=with_own_pids(case))
+    # reboot(2) in a namespace ends its process 1 by a signal.
+    agent.end_statuses = (-signal.SIGINT, -signal.SIGHUP, 128 + signal.SIGINT, 128 + signal.SIGHUP)
+    connection = agent.connect()
+    equal(connection.call("info")["mode"], "pid1")
+    run = connection.run(command="echo $PPID; (sleep 0.1 & ); exit 7")
+    equal((run.stdout, run.code), (b"1\n", 7))
+    process = connection.call("process.start", argv=["/bin/sleep", "100"])["id"]
+    agent.restart_agent()
+    connection = agent.connect()
+    equal(connection.call("process.get", id=process)["state"], "running")
+    kill(connection, process)
+    agent.expect_no_workload()
+    agent.expect_no_zombies()
 
 
 @test()

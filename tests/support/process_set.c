@@ -51,8 +51,10 @@ static void on_wake(void *arg, unsigned ready)
 static void on_fatal(void *arg, const char *what, const struct nsp_error *err)
 {
     (void)arg;
-    printf("# %s: %s\n", what, err->msg);
+    (void)err;
+    process_set.fatal_what = what;
     process_set.fatal++;
+    loop_stop(process_set.loop);
 }
 
 static void take_item(void *arg, const struct store_item *item)
@@ -73,7 +75,7 @@ TCase *process_set_add(Suite *suite, const char *name, const TTest *const *tests
     return tcase;
 }
 
-void process_set_start(void)
+int process_set_try_start(struct nsp_error *err)
 {
     const struct mini_supervisor *supervisor = &process_set.supervisor;
     const struct processes_config config = {
@@ -85,20 +87,31 @@ void process_set_start(void)
         .fatal = on_fatal,
     };
     struct found found = {.count = 0};
-    struct nsp_error err = NSP_ERROR_INIT;
     ck_assert_int_eq(store_init(&process_set.store, process_set.loop, supervisor->socket,
                                 supervisor->kick_fd, on_fatal, NULL, NULL),
                      0);
     ck_assert_int_eq(store_load(&process_set.store, take_item, &found, NULL), 0);
-    int result = processes_new(&config, found.items, found.count, &process_set.set, &err);
-    ck_assert_msg(result == 0, "processes_new: %s", err.msg);
+    if (processes_new(&config, found.items, found.count, &process_set.set, err) < 0) {
+        store_done(&process_set.store);
+        return -1;
+    }
     ck_assert_int_eq(
         io_new(process_set.loop, supervisor->wake_fd, on_wake, NULL, &process_set.wake, NULL), 0);
     ck_assert_int_eq(io_want(process_set.wake, IO_READ, NULL), 0);
+    return 0;
+}
+
+void process_set_start(void)
+{
+    struct nsp_error err = NSP_ERROR_INIT;
+    int result = process_set_try_start(&err);
+    ck_assert_msg(result == 0, "processes_new: %s", err.msg);
 }
 
 void process_set_stop(void)
 {
+    if (!process_set.set)
+        return;
     io_free(process_set.wake);
     processes_free(process_set.set);
     store_done(&process_set.store);
@@ -125,12 +138,12 @@ void process_set_teardown(void)
     unsigned cursor = 0;
     struct process *process;
     /* The memory of a child that has not reached its execve must stay until then. */
-    while ((process = processes_next(process_set.set, &cursor)))
+    while (process_set.set && (process = processes_next(process_set.set, &cursor)))
         PROCESS_SET_AWAIT(!process->spawn);
     process_set_stop();
     timer_free(turn_timer);
     loop_free(process_set.loop);
-    ck_assert_uint_eq(process_set.fatal, 0);
+    ck_assert_msg(process_set.fatal == 0, "%s", process_set.fatal_what);
 }
 
 static void load(struct found *found)

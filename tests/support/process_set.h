@@ -18,7 +18,8 @@ struct process_set {
     struct processes *set;
     struct io *wake;
     uint64_t ring_budget; /* of the next agent; 0: the default */
-    unsigned fatal;       /* calls */
+    unsigned fatal;       /* calls; a test that expects them sets it to 0 again */
+    const char *fatal_what;
 };
 
 /* The one of the running test. */
@@ -36,8 +37,9 @@ void process_set_teardown(void);
 
 /* The agent dies: what it had not told the store yet is lost, its descriptors are closed. */
 void process_set_stop(void);
-/* Its successor takes over. */
+/* Its successor takes over, or cannot. */
 void process_set_start(void);
+int process_set_try_start(struct nsp_error *err);
 void process_set_restart(void);
 
 /* Runs the loop for about a millisecond, or so many of them. */

@@ -309,6 +309,22 @@ START_TEST(after_a_restart_the_offset_goes_on)
 }
 END_TEST
 
+START_TEST(a_move_that_an_agent_cannot_finish_needs_a_successor)
+{
+    struct table_stage *journal = processes_input_stage(process_set.set)->journal;
+    journal->phase = TABLE_STAGE_FILLING;
+    write_text(&pens[0], "abc");
+    ck_assert_uint_gt(process_set.fatal, 0);
+    ck_assert_uint_eq(offset(), 0);
+    ck_assert_uint_eq(pens[0].delivered, 0);
+    input_writer_done(input(), &pens[0].writer);
+    process_set.fatal = 0;
+    puppet_restart(&puppet);
+    write_text(&pens[1], "abc");
+    ck_assert_str_eq(read_text(), "abc");
+}
+END_TEST
+
 static struct input_writer *to_end;
 
 static void on_emptied_end(void *arg)
@@ -420,6 +436,7 @@ static Suite *suite(void)
         a_reader_that_is_gone_is_noticed_at_the_next_write,
         who_waits_for_a_reader_that_goes_waits_no_longer,
         an_exit_does_not_close_what_others_still_read, after_a_restart_the_offset_goes_on,
+        a_move_that_an_agent_cannot_finish_needs_a_successor,
         a_writer_may_end_itself_when_it_is_emptied);
     TCase *streams = PROCESS_SET_CASE(result, "streams", the_first_bytes_claim_the_input,
                                       a_stream_that_goes_on_where_it_was_told_takes_the_input_over,

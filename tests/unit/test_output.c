@@ -352,6 +352,22 @@ START_TEST(a_closed_output_leaves_the_store)
 }
 END_TEST
 
+START_TEST(a_move_that_an_agent_cannot_finish_needs_a_successor_and_loses_nothing)
+{
+    struct puppet puppet = process_set_puppet();
+    struct table_stage *journal = processes_output_stage(process_set.set)->journal;
+    const struct table_stage before = *journal;
+    journal->phase = TABLE_STAGE_FILLING;
+    ck_assert_int_eq(write(puppet.out[0], "abc", 3), 3);
+    PROCESS_SET_AWAIT(process_set.fatal > 0);
+    ck_assert_uint_eq(state_of(&puppet, 0)->ring.head, 0);
+    *journal = before;
+    process_set.fatal = 0;
+    puppet_restart(&puppet);
+    PROCESS_SET_AWAIT(state_of(&puppet, 0)->ring.head == 3);
+}
+END_TEST
+
 START_TEST(a_flood_on_one_output_leaves_the_loop_to_others)
 {
     struct launch_options options = process_set_options(NULL);
@@ -384,6 +400,7 @@ static Suite *suite(void)
                      a_ring_that_is_exactly_full_is_drained_and_closed_all_the_same,
                      a_ring_that_is_exactly_full_ends_with_the_exit_of_the_last_writer,
                      output_that_is_given_up_says_so, a_closed_output_leaves_the_store,
+                     a_move_that_an_agent_cannot_finish_needs_a_successor_and_loses_nothing,
                      a_flood_on_one_output_leaves_the_loop_to_others);
     return result;
 }

@@ -164,6 +164,21 @@ START_TEST(the_oldest_exited_gives_its_slot_to_a_new_one)
 }
 END_TEST
 
+START_TEST(without_a_slot_to_give_a_new_one_is_refused)
+{
+    static struct process_observer observers[TABLE_SLOTS];
+    struct process *process = NULL;
+    struct nsp_error err = NSP_ERROR_INIT;
+    for (unsigned i = 0; i < TABLE_SLOTS; i++)
+        process_observe(allocate_exited(i, clock_now_ns()), &observers[i]);
+    ck_assert_int_eq(processes_allocate(process_set.set, "new", "", &process, &err), -1);
+    ck_assert_int_eq(err.code, NSP_E_EXHAUSTED);
+    ck_assert_str_eq(err.object, "processes");
+    for (unsigned i = 0; i < TABLE_SLOTS; i++)
+        process_unobserve(find(i), &observers[i]);
+}
+END_TEST
+
 /* Forgetting */
 
 START_TEST(only_the_exited_can_be_forgotten)
@@ -366,12 +381,13 @@ END_TEST
 static Suite *suite(void)
 {
     Suite *result = suite_create("processes");
-    PROCESS_SET_CASE(
-        result, "slots", an_empty_set_finds_nothing,
-        a_process_is_found_by_id_and_key_until_it_is_removed,
-        a_name_that_is_taken_leaves_nothing_behind, all_are_visited_once,
-        the_slot_last_freed_is_used_first, each_use_of_a_slot_has_a_generation_of_its_own,
-        no_more_run_than_the_limit_says, the_oldest_exited_gives_its_slot_to_a_new_one);
+    PROCESS_SET_CASE(result, "slots", an_empty_set_finds_nothing,
+                     a_process_is_found_by_id_and_key_until_it_is_removed,
+                     a_name_that_is_taken_leaves_nothing_behind, all_are_visited_once,
+                     the_slot_last_freed_is_used_first,
+                     each_use_of_a_slot_has_a_generation_of_its_own,
+                     no_more_run_than_the_limit_says, the_oldest_exited_gives_its_slot_to_a_new_one,
+                     without_a_slot_to_give_a_new_one_is_refused);
     PROCESS_SET_CASE(
         result, "forgetting", only_the_exited_can_be_forgotten,
         beyond_the_limit_the_oldest_unobserved_are_forgotten, the_limit_holds_after_a_restart_too,

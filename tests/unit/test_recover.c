@@ -475,6 +475,18 @@ START_TEST(a_record_that_makes_no_sense_is_freed)
 }
 END_TEST
 
+START_TEST(a_table_of_another_agent_is_not_taken_over)
+{
+    struct nsp_error err = NSP_ERROR_INIT;
+    struct puppet puppet = puppet_with_id("job");
+    puppet_say(&puppet, 0, "abc");
+    processes_table(process_set.set)->header->record_size++;
+    process_set_stop();
+    ck_assert_int_eq(process_set_try_start(&err), -1);
+    ck_assert_int_eq(err.code, NSP_E_STATE);
+}
+END_TEST
+
 START_TEST(descriptors_of_free_slots_are_dropped)
 {
     struct puppet puppet = puppet_with_id("job");
@@ -552,7 +564,8 @@ static Suite *suite(void)
                      a_failed_start_that_lingers_behind_its_repetition_is_taken_over_too);
     PROCESS_SET_CASE(
         result, "unusable", a_record_that_makes_no_sense_is_freed,
-        descriptors_of_free_slots_are_dropped, an_exit_of_an_earlier_use_of_the_slot_is_passed_over,
+        a_table_of_another_agent_is_not_taken_over, descriptors_of_free_slots_are_dropped,
+        an_exit_of_an_earlier_use_of_the_slot_is_passed_over,
         the_hottest_free_slots_are_the_lowest_after_recovery, a_takeover_leaks_no_descriptor);
     return result;
 }

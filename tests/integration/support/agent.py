@@ -72,6 +72,7 @@ class Agent:
         self.address = f"unix:{self.socket_path}"
         self.log_path = case.path("agent.log")
         self.connections = []
+        self.end_statuses = (0,)
         self.stopped = False
         command = [*wrap, agent_program(), "--listen", self.address]
         for address in listen:
@@ -229,7 +230,7 @@ class Agent:
             errors.append(f"the supervisor had ended before the test did: {died}")
         try:
             status = self.process.wait(scaled(STOP_SECONDS))
-            if died is None and status != 0:
+            if died is None and status not in self.end_statuses:
                 errors.append(f"the supervisor ended with status {status}")
         except subprocess.TimeoutExpired:
             errors.append(f"the supervisor did not end within {scaled(STOP_SECONDS):g} s of SIGTERM")

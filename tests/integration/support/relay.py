@@ -9,13 +9,15 @@ import threading
 
 class Relay:
     """Listens on a unix socket and passes everything on. cuts: for each connection in turn, after how
-    many bytes from the agent it is reset; connections beyond the list are left alone."""
+    many bytes from the agent it is reset; connections beyond the list are left alone. hybrid: behave
+    as Firecracker's vsock socket, whose client must ask for that port first."""
 
-    def __init__(self, case, target, cuts=()):
+    def __init__(self, case, target, cuts=(), hybrid=None):
         self.path = case.path("relay.sock")
         self.address = f"unix:{self.path}"
         self.target = target
         self.cuts = list(cuts)
+        self.hybrid = hybrid
         self.connections = 0
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(self.path)
@@ -45,7 +47,23 @@ class Relay:
             self._threads.append(thread)
             thread.start()
 
+    def _shake_hands(self, client):
+        """Byte by byte, since what follows the line is the agent's."""
+        line = b""
+        while not line.endswith(b"\n") and len(line) < 64:
+            byte = client.recv(1)
+            if not byte:
+                return False
+            line += byte
+        if line != b"CONNECT %d\n" % self.hybrid:
+            return False
+        client.sendall(b"OK 1073741824\n")
+        return True
+
     def _pass(self, client, cut):
+        if self.hybrid is not None and (cut == 0 or not self._shake_hands(client)):
+            client.close()
+            return
         agent = socket.socket(socket.AF_UNIX)
         agent.connect(self.target)
         passed = 0

@@ -1,0 +1,120 @@
+/* Everything that a launch or a takeover needs from the system can fail: nothing is left behind, and
+ * the next try succeeds. */
+#include <errno.h>
+#include <string.h>
+
+#include "tests/support/fault.h"
+#include "tests/support/process_set.h"
+#include "tests/support/unit.h"
+
+enum { CALLS_MAX = 500 };
+
+static const struct {
+    uint32_t kind;
+    int error;
+} faults[] = {
+    {FAULT_ALLOC, ENOMEM}, {FAULT_FD, EMFILE},    {FAULT_EPOLL, ENOMEM},
+    {FAULT_MAP, ENOMEM},   {FAULT_CLONE, EAGAIN}, {FAULT_WRITE, ENOBUFS},
+};
+enum { FAULTS = sizeof faults / sizeof *faults };
+
+static const char *const program[] = {"true", NULL};
+
+static bool launch(uint32_t kind, int error, uint64_t first)
+{
+    struct launch_options options = process_set_options((char *const *)program);
+    struct process *process = NULL;
+    struct nsp_error err = NSP_ERROR_INIT;
+    bool is_repeated;
+    options.id = "faulty";
+    options.input = true;
+    fault_arm(kind, error, first);
+    int result = launch_start(process_set.set, &options, &process, &is_repeated, &err);
+    bool failed = fault_disarm() > 0;
+    if (result == 0) {
+        PROCESS_SET_AWAIT(process_is_drained(process));
+        ck_assert_int_eq(process_forget(process, NULL), 0);
+    } else {
+        ck_assert_msg(failed, "%s", err.msg);
+        ck_assert_msg(err.code == NSP_E_EXHAUSTED || err.code == NSP_E_SPAWN ||
+                          err.code == NSP_E_SYSTEM,
+                      "%s: %s", nsp_error_name(err.code), err.msg);
+        ck_assert_ptr_null(processes_find(process_set.set, "faulty"));
+    }
+    return failed;
+}
+
+START_TEST(a_launch_that_fails_leaves_nothing_behind)
+{
+    uint32_t kind = faults[_i].kind;
+    ck_assert(!launch(kind, faults[_i].error, CALLS_MAX));
+    process_set_settle(20);
+    unsigned descriptors = process_set_descriptors(), stored = process_set_stored();
+    uint64_t first = 1;
+    while (launch(kind, faults[_i].error, first)) {
+        process_set_settle(20);
+        ck_assert_uint_eq(process_set_descriptors(), descriptors);
+        ck_assert_uint_eq(process_set_stored(), stored);
+        ck_assert_uint_lt(first++, CALLS_MAX);
+    }
+    /* The warm slot's memory is there already. */
+    ck_assert(first > 1 || kind == FAULT_MAP);
+    ck_assert_uint_eq(process_set.fatal, 0);
+}
+END_TEST
+
+/* The agent that cannot take over ends, as in life, with all that it has. */
+static bool take_over(uint32_t kind, int error, uint64_t first)
+{
+    struct nsp_error err = NSP_ERROR_INIT;
+    process_set_stop();
+    fault_arm(kind, error, first);
+    int result = process_set_try_start(&err);
+    bool failed = fault_disarm() > 0;
+    ck_assert_msg(result == 0 || (failed && err.code != NSP_E_NONE), "%s", err.msg);
+    if (result < 0)
+        process_set_start();
+    return failed;
+}
+
+static const uint32_t takeover_faults[] = {FAULT_ALLOC, FAULT_EPOLL};
+enum { TAKEOVER_FAULTS = sizeof takeover_faults / sizeof *takeover_faults };
+
+START_TEST(a_takeover_that_fails_leaves_all_to_the_next)
+{
+    struct puppet puppet = process_set_puppet();
+    struct process *shell = process_set_shell("echo out; echo err >&2; exit 3");
+    PROCESS_SET_AWAIT(process_is_drained(shell));
+    char id[NSP_LIMIT_ID + 1], sleeper[NSP_LIMIT_ID + 1];
+    memcpy(id, shell->record->id, sizeof id);
+    memcpy(sleeper, puppet.process->record->id, sizeof sleeper);
+    uint64_t first = 1;
+    while (take_over(takeover_faults[_i], ENOMEM, first)) {
+        shell = processes_find(process_set.set, id);
+        puppet.process = processes_find(process_set.set, sleeper);
+        ck_assert_ptr_nonnull(shell);
+        ck_assert_ptr_nonnull(puppet.process);
+        ck_assert_int_eq(shell->record->exit.status, 3);
+        ck_assert_uint_eq(shell->record->outputs[0].ring.head, 4);
+        ck_assert_uint_eq(puppet.process->record->state, TABLE_RUNNING);
+        ck_assert_int_ge(puppet.process->outputs[0].fd, 0);
+        ck_assert_int_ge(puppet.process->input.fd, 0);
+        ck_assert_uint_lt(first++, CALLS_MAX);
+    }
+    ck_assert_uint_gt(first, 2);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+    Suite *all = suite_create("fault launch");
+    TCase *tcase = tcase_create("every call");
+    tcase_add_checked_fixture(tcase, process_set_setup, process_set_teardown);
+    tcase_set_timeout(tcase, 60);
+    tcase_add_loop_test(tcase, a_launch_that_fails_leaves_nothing_behind, 0, FAULTS);
+    tcase_add_loop_test(tcase, a_takeover_that_fails_leaves_all_to_the_next, 0, TAKEOVER_FAULTS);
+    suite_add_tcase(all, tcase);
+    return all;
+}
+
+UNIT_MAIN(suite)
