@@ -480,9 +480,12 @@ const struct nsp_hello *nsp_client_hello(const struct nsp_client *client)
 
 int nsp_client_step(struct nsp_client *client, int64_t timeout, struct nsp_error *err)
 {
-    /* What was queued goes out before the wait. */
-    if (client->due && nsp_client_process(client, 0, nsp_client_now(), err) < 0)
-        return -1;
+    /* What was queued goes out before the wait; it may end what the caller waits for. */
+    if (client->due) {
+        if (nsp_client_process(client, 0, nsp_client_now(), err) < 0)
+            return -1;
+        timeout = 0;
+    }
     int64_t due = nsp_client_timeout(client, nsp_client_now());
     if (timeout < 0 || (due >= 0 && due < timeout))
         timeout = due;

@@ -343,7 +343,7 @@ static void lose_socket(struct supervisor *self)
 /* The socket is not polled for reading: see os/storewire.h. */
 static void read_messages(struct supervisor *self, unsigned most)
 {
-    self->messages_due = true;
+    self->messages_due = self->agent_socket >= 0;
     for (unsigned i = 0; i < most && self->agent_socket >= 0; i++) {
         struct storewire_message message;
         struct nsp_error err;
@@ -479,10 +479,10 @@ static void step(struct supervisor *self)
         read_signals(self);
     if (fds[1].revents)
         read_kick(self);
-    read_messages(self, MESSAGES_MAX);
-    /* At the end the question is also who is left. */
+    /* Exits first: somebody waits for them. At the end the question is also who is left. */
     if (self->exits_due || self->stalled || self->state >= STATE_TERMINATING)
         reap(self);
+    read_messages(self, MESSAGES_MAX);
     check_clock(self);
     send_messages(self);
 }

@@ -9,6 +9,8 @@
 #include "agent/process/reader.h"
 #include "agent/process/signals.h"
 
+enum { KILL_AGAIN_MS = 100 };
+
 static uint64_t launch_deadline(const struct process *process)
 {
     const struct table_record *record = process->record;
@@ -56,12 +58,18 @@ static void time_out(struct process *process, uint64_t now)
     record->timeout_at = 0;
 }
 
-static void kill_now(struct process *process)
+/* What fails for want of memory or descriptors is tried again; what is not allowed stays so. */
+static void kill_now(struct process *process, uint64_t now)
 {
     unsigned sent;
     struct nsp_error err = NSP_ERROR_INIT;
-    if (signals_send(process, SIGKILL, process->record->kill_scope, &sent, &err) < 0)
+    if (signals_send(process, SIGKILL, process->record->kill_scope, &sent, &err) < 0) {
         log_error(LOG_WARN, "could not kill a process", &err);
+        if (err.code != NSP_E_PERMISSION) {
+            process->record->kill_at = now + KILL_AGAIN_MS * CLOCK_NS_PER_MS;
+            return;
+        }
+    }
     process->record->kill_at = 0;
     proctree_done(&process->tree);
 }
@@ -86,25 +94,31 @@ static void on_deadline(void *arg)
     if (is_due(record->timeout_at, now))
         time_out(process, now);
     if (is_due(record->kill_at, now))
-        kill_now(process);
+        kill_now(process, now);
     if (is_due(record->drain_at, now))
         give_outputs_up(process);
     reader_expire_holds(process, now);
     deadlines_arm(process);
 }
 
-void deadlines_arm(struct process *process)
+int deadlines_start(struct process *process, struct nsp_error *err)
 {
     uint64_t next = next_deadline(process);
-    struct nsp_error err = NSP_ERROR_INIT;
     if (next == 0) {
         if (process->timer)
             timer_cancel(process->timer);
-        return;
+        return 0;
     }
+    if (!process->timer &&
+        timer_new(processes_loop(process->set), on_deadline, process, &process->timer, err) < 0)
+        return -1;
     uint64_t now = clock_now_ns();
-    if ((!process->timer && timer_new(processes_loop(process->set), on_deadline, process,
-                                      &process->timer, &err) < 0) ||
-        timer_set(process->timer, next > now ? next - now : 0, &err) < 0)
+    return timer_set(process->timer, next > now ? next - now : 0, err);
+}
+
+void deadlines_arm(struct process *process)
+{
+    struct nsp_error err = NSP_ERROR_INIT;
+    if (deadlines_start(process, &err) < 0)
         processes_fatal(process->set, "cannot set a deadline", &err);
 }

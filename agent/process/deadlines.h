@@ -4,8 +4,12 @@
 #ifndef AGENT_DEADLINES_H
 #define AGENT_DEADLINES_H
 
+#include "protocol/error.h"
+
 struct process;
 
+/* The first time, for a new process. */
+int deadlines_start(struct process *process, struct nsp_error *err);
 /* Call whenever one of them may have changed. */
 void deadlines_arm(struct process *process);
 

@@ -1,10 +1,14 @@
 #include "agent/process/input.h"
 
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 
 #include "agent/base/log.h"
 #include "agent/process/processes.h"
 #include "protocol/limits.h"
+
+enum { PIPE_BYTES = 1 << 20, PAGE = 4096 };
 
 static void set_closed(struct input *input)
 {
@@ -65,20 +69,54 @@ static void finish_writer(struct input *input, struct input_writer *writer)
         writer->emptied(writer->arg);
 }
 
+static void note_capacity(struct input *input)
+{
+    int capacity = fcntl(input->fd, F_GETPIPE_SZ);
+    input->capacity = capacity > PAGE ? (size_t)capacity : PAGE;
+}
+
+/* About how much the pipe takes now: what is staged beyond that would be thrown away and written
+ * again. Never 0, since only trying tells that the reader is gone. A pipe that was too small once
+ * is made larger: fewer switches between us and the reader. */
+static size_t room_for(struct input *input, size_t wanted)
+{
+    int waiting = 0;
+    if (ioctl(input->fd, FIONREAD, &waiting) < 0)
+        return wanted;
+    size_t used = (size_t)waiting;
+    if (input->capacity < used + wanted && !input->enlarged) {
+        (void)fcntl(input->fd, F_SETPIPE_SZ, PIPE_BYTES);
+        note_capacity(input);
+        input->enlarged = true;
+    }
+    size_t room = input->capacity > used + PAGE ? input->capacity - used : PAGE;
+    return room < wanted ? room : wanted;
+}
+
+/* Moves what the pipe takes of a writer's bytes. */
+static enum stage_result move(struct input *input, const void *bytes, size_t length,
+                              uint64_t *ret_moved)
+{
+    struct process *process = input->process;
+    enum stage_result result = STAGE_NOTHING;
+    struct nsp_error err = NSP_ERROR_INIT;
+    *ret_moved = 0;
+    if (stage_move_input(processes_input_stage(process->set), input->fd, process->slot, bytes,
+                         room_for(input, length), &process->record->input_offset, &result,
+                         ret_moved, &err) < 0) {
+        processes_fatal(process->set, "cannot move input", &err);
+        return STAGE_NOTHING;
+    }
+    return result;
+}
+
 /* Serves the first writer that has something. Returns false when the pipe takes no more. */
 static bool pump_once(struct input *input, struct input_writer *writer)
 {
-    struct process *process = input->process;
     uint64_t moved = 0;
     enum stage_result result = STAGE_MOVED;
-    struct nsp_error err = NSP_ERROR_INIT;
     if (nsp_buf_length(&writer->queue) > 0) {
-        if (stage_move_input(processes_input_stage(process->set), input->fd, process->slot,
-                             nsp_buf_bytes(&writer->queue), nsp_buf_length(&writer->queue),
-                             &process->record->input_offset, &result, &moved, &err) < 0) {
-            processes_fatal(process->set, "cannot move input", &err);
-            return false;
-        }
+        result = move(input, nsp_buf_bytes(&writer->queue), nsp_buf_length(&writer->queue), &moved);
         nsp_buf_consume(&writer->queue, moved);
         if (moved > 0)
             writer->delivered(writer->arg, moved);
@@ -121,6 +159,7 @@ int input_open(struct input *input, int fd, struct nsp_error *err)
     if (io_new(processes_loop(input->process->set), fd, on_writable, input, &input->io, err) < 0)
         return -1;
     input->fd = fd;
+    note_capacity(input);
     return 0;
 }
 
@@ -200,7 +239,17 @@ static void link_writer(struct input *input, struct input_writer *writer)
 int input_write(struct input *input, struct input_writer *writer, const void *bytes, size_t length,
                 struct nsp_error *err)
 {
-    if (nsp_buf_append(&writer->queue, bytes, length, err) < 0)
+    uint64_t moved = 0;
+    /* Nothing waits: straight from where the bytes are, without the queue. */
+    if (input->io && !input->is_pumping && !first_pending(input))
+        (void)move(input, bytes, length, &moved);
+    if (moved > 0)
+        writer->delivered(writer->arg, moved);
+    if (moved == length && length > 0) {
+        finish_writer(input, writer);
+        return 0;
+    }
+    if (nsp_buf_append(&writer->queue, (const uint8_t *)bytes + moved, length - moved, err) < 0)
         return -1;
     link_writer(input, writer);
     pump(input);

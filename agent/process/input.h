@@ -44,7 +44,8 @@ struct input {
     struct process *process;
     struct io *io; /* NULL once closed */
     int fd;        /* -1 once closed */
-    bool is_pumping;
+    bool is_pumping, enlarged;
+    size_t capacity;              /* of the pipe */
     struct input_writer *writers; /* in the order of service */
     struct input_writer *owner;   /* the stream that writes now; NULL: none */
 };

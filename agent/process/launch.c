@@ -235,13 +235,14 @@ int launch_start(struct processes *set, const struct launch_options *options,
     if (result == 0)
         result = open_streams(process, options, &ends, err);
     if (result == 0)
+        result = deadlines_start(process, err);
+    if (result == 0)
         result = run(process, options, &ends, err);
     close_ends(&ends);
     if (result < 0) {
         processes_remove(set, process);
         return -1;
     }
-    deadlines_arm(process);
     *ret_process = process;
     return 0;
 }

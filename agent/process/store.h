@@ -2,10 +2,10 @@
  *
  * Puts and drops are messages in order and need no answer: the supervisor reads what a dead agent
  * had sent before it starts the next one. Drops wait here for company: they go out when there are
- * enough of them, when a put has to follow them, or after a moment; one that a put of the same key
- * makes superfluous is not sent at all. The write end of a standard input is dropped at once, since
- * the process waits for it. A supervisor that does not read holds up nobody for long: a put then
- * fails, drops go on waiting. What a dying agent had not sent yet its successor drops (recover.h).
+ * enough of them, or after a moment; one that a put of the same key makes superfluous is not sent
+ * at all. The write end of a standard input is dropped at once, since the process waits for it. A
+ * supervisor that does not read holds up nobody for long: a put then fails, drops go on waiting.
+ * What a dying agent had not sent yet its successor drops (recover.h).
  */
 #ifndef AGENT_STORE_H
 #define AGENT_STORE_H

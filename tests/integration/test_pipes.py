@@ -216,7 +216,7 @@ def the_order_of_arrival_is_kept_across_a_kill(case):
 @test()
 def input_that_waits_in_the_agent_when_it_dies_is_asked_for_again(case):
     agent, connection = started(case)
-    size = 300000
+    size = 1500000  # more than a pipe takes, at its largest
     text = payload.Payload(3).at(0, size)
     stream = connection.start(
         ["/bin/sh", "-c", f"read go <'{fifo(case)}'; exec \"$@\"", "sh", *payload.command("read")], stdin="pipe"

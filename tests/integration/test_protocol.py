@@ -255,6 +255,7 @@ def input_that_breaks_the_rules_of_a_channel_is_malformed(case):
         with Connection(agent.address) as connection:
             stream = connection.start(["/bin/sleep", "100"], stdin="pipe")
             process = stream.wait_note("process.started")["process"]
+            stream.input.next = 1 << 30  # so that any credit that comes for it is right
             connection._out += make(stream.number)
             error = connection.wait_lost()
             equal(error and error["data"]["name"], "PROTOCOL", about)

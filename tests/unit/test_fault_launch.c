@@ -1,5 +1,5 @@
-/* Everything that a launch or a takeover needs from the system can fail: nothing is left behind, and
- * the next try succeeds. */
+/* Everything that a launch or a takeover needs from the system can fail: nothing is left behind,
+ * and the next try succeeds. */
 #include <errno.h>
 #include <string.h>
 
@@ -57,39 +57,71 @@ START_TEST(a_launch_that_fails_leaves_nothing_behind)
         ck_assert_uint_eq(process_set_stored(), stored);
         ck_assert_uint_lt(first++, CALLS_MAX);
     }
-    /* The warm slot's memory is there already. */
-    ck_assert(first > 1 || kind == FAULT_MAP);
+    /* The warm slot's memory is there already; calls in a shared libevent cannot be replaced. */
+    ck_assert(first > 1 || kind == FAULT_MAP || kind == FAULT_EPOLL);
     ck_assert_uint_eq(process_set.fatal, 0);
 }
 END_TEST
 
-/* The agent that cannot take over ends, as in life, with all that it has. */
-static bool take_over(uint32_t kind, int error, uint64_t first)
+static void on_fatal(void *arg, const char *what, const struct nsp_error *err)
 {
+    (void)arg;
+    (void)err;
+    ck_abort_msg("%s", what);
+}
+
+static struct store_item items[CALLS_MAX];
+static unsigned item_count;
+
+static void take_item(void *arg, const struct store_item *item)
+{
+    (void)arg;
+    ck_assert_uint_lt(item_count, CALLS_MAX);
+    items[item_count++] = *item;
+}
+
+/* One agent that may fail to take over, and the next, which does not. */
+static bool take_over(uint32_t kind, uint64_t first)
+{
+    const struct mini_supervisor *supervisor = &process_set.supervisor;
+    const struct processes_config config = {.loop = process_set.loop,
+                                            .store = &process_set.store,
+                                            .claims_fd = supervisor->claims_fd,
+                                            .exits_fd = supervisor->exits_fd,
+                                            .fatal = on_fatal};
     struct nsp_error err = NSP_ERROR_INIT;
+    struct processes *set = NULL;
     process_set_stop();
-    fault_arm(kind, error, first);
-    int result = process_set_try_start(&err);
+    item_count = 0;
+    ck_assert_int_eq(store_init(&process_set.store, process_set.loop, supervisor->socket,
+                                supervisor->kick_fd, on_fatal, NULL, NULL),
+                     0);
+    ck_assert_int_eq(store_load(&process_set.store, take_item, NULL, NULL), 0);
+    fault_arm(kind, ENOMEM, first);
+    int result = processes_new(&config, items, item_count, &set, &err);
     bool failed = fault_disarm() > 0;
     ck_assert_msg(result == 0 || (failed && err.code != NSP_E_NONE), "%s", err.msg);
-    if (result < 0)
-        process_set_start();
+    processes_free(set);
+    store_done(&process_set.store);
+    process_set_start();
     return failed;
 }
 
-static const uint32_t takeover_faults[] = {FAULT_ALLOC, FAULT_EPOLL};
+static const uint32_t takeover_faults[] = {FAULT_ALLOC, FAULT_EPOLL, FAULT_MAP};
 enum { TAKEOVER_FAULTS = sizeof takeover_faults / sizeof *takeover_faults };
 
 START_TEST(a_takeover_that_fails_leaves_all_to_the_next)
 {
-    struct puppet puppet = process_set_puppet();
+    struct launch_options options = process_set_options(NULL);
+    options.input = true;
+    struct puppet puppet = process_set_puppet_of(options);
     struct process *shell = process_set_shell("echo out; echo err >&2; exit 3");
     PROCESS_SET_AWAIT(process_is_drained(shell));
     char id[NSP_LIMIT_ID + 1], sleeper[NSP_LIMIT_ID + 1];
     memcpy(id, shell->record->id, sizeof id);
     memcpy(sleeper, puppet.process->record->id, sizeof sleeper);
     uint64_t first = 1;
-    while (take_over(takeover_faults[_i], ENOMEM, first)) {
+    while (take_over(takeover_faults[_i], first)) {
         shell = processes_find(process_set.set, id);
         puppet.process = processes_find(process_set.set, sleeper);
         ck_assert_ptr_nonnull(shell);
@@ -101,7 +133,7 @@ START_TEST(a_takeover_that_fails_leaves_all_to_the_next)
         ck_assert_int_ge(puppet.process->input.fd, 0);
         ck_assert_uint_lt(first++, CALLS_MAX);
     }
-    ck_assert_uint_gt(first, 2);
+    ck_assert(first > 2 || takeover_faults[_i] == FAULT_EPOLL);
 }
 END_TEST
 

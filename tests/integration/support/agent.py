@@ -141,10 +141,10 @@ class Agent:
 
     def find_agent(self):
         """The agent's pid, or None while there is none. A child between clone and execve has the same
-        program, but clone3 gave it no exit signal."""
+        program, but its standard output is a pipe."""
+        log = os.path.realpath(self.log_path)
         for pid in proc.children(self.supervisor):
-            about = proc.stat(pid)
-            if about and about[0] not in "ZX" and about[3] == signal.SIGCHLD and self._is_ours(pid):
+            if self._is_ours(pid) and proc.is_running(pid) and proc.output_of(pid) == log:
                 return pid
         return None
 

@@ -18,13 +18,13 @@ def status(pid):
 
 
 def stat(pid):
-    """(state, parent, start time in ticks, exit signal), or None when the process is gone."""
+    """(state, parent, start time in ticks), or None when the process is gone."""
     try:
         text = _read(f"/proc/{pid}/stat").decode(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
     fields = text[text.rindex(")") + 2 :].split()
-    return fields[0], int(fields[1]), int(fields[19]), int(fields[35])
+    return fields[0], int(fields[1]), int(fields[19])
 
 
 def children(pid):
@@ -51,6 +51,14 @@ def executable(pid):
     """What /proc/PID/exe names; None for a zombie or a process that is gone."""
     try:
         return os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return None
+
+
+def output_of(pid):
+    """What its standard output is; None when that cannot be told."""
+    try:
+        return os.readlink(f"/proc/{pid}/fd/1")
     except OSError:
         return None
 
