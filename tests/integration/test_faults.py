@@ -2,7 +2,7 @@
 """Allocations and system calls of the agent fail, one at a time or every nth: each request ends in a
 result, a typed error or a closed connection, a new try succeeds, and nothing is lost, left or leaked.
 
-Needs a build with --enable-fault-injection. Each test samples about NSP_FAULTS (20) of the calls that
+Needs a build with --enable-fault-injection. Each test samples about NSP_FAULTS (15) of the calls that
 can fail; NSP_FAULTS_LONG=1 makes each of them fail.
 """
 
@@ -18,7 +18,7 @@ from support.payload import Payload
 from support.tap import Failure, check, equal, eventually, main, number_from_environment, scaled, test
 from support.wire import STDOUT, Connection, Lost, RpcError, TextConnection, from_bytes
 
-SAMPLES = number_from_environment("NSP_FAULTS", 20)
+SAMPLES = number_from_environment("NSP_FAULTS", 15)
 LONG = number_from_environment("NSP_FAULTS_LONG", 0)
 TRIES = 5  # one fault costs at most two: its own, and the agent's restart
 TEXT = Payload(9).at(0, 150000)

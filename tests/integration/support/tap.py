@@ -202,6 +202,9 @@ def main():
         return
     selected = [t for t in _tests if not arguments or any(fnmatch.fnmatch(t[0], p) for p in arguments)]
     signal.signal(signal.SIGALRM, _on_alarm)
+    # Whoever runs us in the background may have had these ignored, and our children would inherit that.
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     # What a dying supervisor leaves behind becomes our child, so that it can be found.
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     failed = 0
