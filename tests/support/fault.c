@@ -39,7 +39,7 @@ extern void __sanitizer_print_stack_trace(void) __attribute__((weak));
 static struct fault_plan own;
 static struct fault_plan *plan = &own;
 static uint32_t role = FAULT_AGENT | FAULT_SUPERVISOR;
-static bool traces;
+static bool traces, copies;
 
 /* The real ones, by the names that the linker gives them. */
 #define X(kind, type, name, parameters, arguments, failed)                                         \
@@ -206,7 +206,9 @@ pid_t __wrap_clone_child(const struct clone_request *request, int *ret_pidfd)
 {
     if (fails(FAULT_CLONE, "clone_child", CALLER()))
         return -plan->error;
-    return __real_clone_child(request, ret_pidfd);
+    struct clone_request copying = *request;
+    copying.way = CLONE_WAY_COPY;
+    return __real_clone_child(copies ? &copying : request, ret_pidfd);
 }
 
 /* Arguments of these may not be there, and are read all the same, as libc does. */
@@ -307,6 +309,7 @@ uint64_t fault_disarm(void)
 __attribute__((constructor)) static void find_plan(int argc, char **argv)
 {
     const char *path = getenv("NSP_FAULT_PLAN");
+    copies = getenv("NSP_FAULT_COPY");
     if (!path)
         return;
     int fd = __real_open(path, O_RDWR | O_CLOEXEC);

@@ -4,7 +4,8 @@
  * A unit test sets the plan itself. A program finds the file of its plan by NSP_FAULT_PLAN and maps
  * it, so that a test can change it and look at it while the program, or its successor, runs; role
  * then chooses between the agent and the supervisor, which share the file. With NSP_FAULT_TRACE a
- * sanitized program logs a stack trace for each failure.
+ * sanitized program logs a stack trace for each failure. With NSP_FAULT_COPY new processes begin as
+ * copies and share no memory: valgrind(1) knows no other ones.
  */
 #ifndef TESTS_SUPPORT_FAULT_H
 #define TESTS_SUPPORT_FAULT_H
