@@ -1,8 +1,10 @@
 /* Everything that a launch or a takeover needs from the system can fail: nothing is left behind,
  * and the next try succeeds. */
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
+#include "agent/process/signals.h"
 #include "tests/support/fault.h"
 #include "tests/support/process_set.h"
 #include "tests/support/unit.h"
@@ -137,6 +139,18 @@ START_TEST(a_takeover_that_fails_leaves_all_to_the_next)
 }
 END_TEST
 
+START_TEST(a_kill_that_fails_is_tried_again)
+{
+    struct process *process = process_set_shell("trap '' TERM; echo; while :; do sleep 1; done");
+    PROCESS_SET_AWAIT(process->record->outputs[0].ring.head > 0);
+    ck_assert_int_eq(signals_kill(process, SIGTERM, SIGNALS_TREE, 50, NULL), 0);
+    fault_arm(FAULT_FD, EMFILE, 1);
+    PROCESS_SET_AWAIT(process_is_exited(process));
+    ck_assert_uint_eq(fault_disarm(), 1);
+    ck_assert_int_eq(process->record->exit.status, SIGKILL);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *all = suite_create("fault launch");
@@ -145,6 +159,7 @@ static Suite *suite(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, a_launch_that_fails_leaves_nothing_behind, 0, FAULTS);
     tcase_add_loop_test(tcase, a_takeover_that_fails_leaves_all_to_the_next, 0, TAKEOVER_FAULTS);
+    tcase_add_test(tcase, a_kill_that_fails_is_tried_again);
     suite_add_tcase(all, tcase);
     return all;
 }
