@@ -51,11 +51,12 @@ static void drop_all(struct input *input)
     }
 }
 
+/* Told first: what is taken from a writer after that is dropped. */
 static void reader_is_gone(struct input *input)
 {
     set_closed(input);
-    drop_all(input);
     process_notify(input->process, PROCESS_INPUT_CLOSED);
+    drop_all(input);
 }
 
 static void finish_writer(struct input *input, struct input_writer *writer)
@@ -198,6 +199,15 @@ static void lose(struct input_writer *writer)
     writer->taken(writer->arg);
 }
 
+/* Bytes that wait in all writers' queues. */
+static uint64_t waiting_bytes(const struct input *input)
+{
+    uint64_t total = 0;
+    for (const struct input_writer *writer = input->writers; writer; writer = writer->next)
+        total += nsp_buf_length(&writer->queue);
+    return total;
+}
+
 int input_take(struct input *input, struct nsp_error *err)
 {
     struct input_writer *owner = input->owner;
@@ -216,7 +226,8 @@ bool input_claim(struct input *input, struct input_writer *writer)
         return false;
     if (input->owner == writer)
         return true;
-    if (input->process->record->input_offset != writer->from || input_take(input, NULL) < 0) {
+    if (input->process->record->input_offset != writer->from || waiting_bytes(input) > 0 ||
+        input_take(input, NULL) < 0) {
         lose(writer);
         return false;
     }
@@ -240,6 +251,9 @@ int input_write(struct input *input, struct input_writer *writer, const void *by
                 struct nsp_error *err)
 {
     uint64_t moved = 0;
+    if (waiting_bytes(input) + length > NSP_LIMIT_STDIN_QUEUE)
+        return nsp_fail_on(err, NSP_E_EXHAUSTED, "stdin_queue",
+                           "the process has not read what waits for it already");
     /* Nothing waits: straight from where the bytes are, without the queue. */
     if (input->io && !input->is_pumping && !first_pending(input))
         (void)move(input, bytes, length, &moved);

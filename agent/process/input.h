@@ -63,7 +63,8 @@ void input_check(struct input *input);
 bool input_claim(struct input *input, struct input_writer *writer);
 /* For a call: takes the input from a stream with nothing waiting. STATE otherwise. */
 int input_take(struct input *input, struct nsp_error *err);
-/* Queues bytes and delivers what the pipe takes now. EXHAUSTED beyond STDIN_QUEUE. */
+/* Delivers what the pipe takes now and queues the rest. EXHAUSTED, and nothing was taken, when more
+ * than STDIN_QUEUE would wait in all queues of the process together. */
 int input_write(struct input *input, struct input_writer *writer, const void *bytes, size_t length,
                 struct nsp_error *err);
 /* Closes standard input once the writer's bytes are delivered. */

@@ -183,8 +183,11 @@ START_TEST(too_much_is_refused_and_changes_nothing)
     ck_assert_int_eq(input_write(input(), &pens[0].writer, bytes, sizeof bytes, &err), -1);
     ck_assert_int_eq(err.code, NSP_E_EXHAUSTED);
     ck_assert_uint_eq(nsp_buf_length(&pens[0].writer.queue), waiting);
-    write_bytes(&pens[1], bytes, sizeof bytes);
-    ck_assert_uint_eq(nsp_buf_length(&pens[1].writer.queue), sizeof bytes);
+    /* The limit is the process's, not the writer's. */
+    ck_assert_int_eq(input_write(input(), &pens[1].writer, bytes, sizeof bytes, &err), -1);
+    ck_assert_str_eq(err.object, "stdin_queue");
+    write_bytes(&pens[1], bytes, sizeof bytes - waiting);
+    ck_assert_int_eq(input_write(input(), &pens[0].writer, "x", 1, &err), -1);
 }
 END_TEST
 
