@@ -13,7 +13,7 @@ import subprocess
 import time
 
 from support.agent import Agent, agent_program, launch
-from support.fault import AGENT, SHORT, SUPERVISOR, Plan, is_built_in, name_of
+from support.fault import AGENT, DIE_AFTER, DIE_BEFORE, SHORT, SUPERVISOR, Plan, is_built_in, name_of
 from support.payload import Payload
 from support.tap import Failure, check, equal, eventually, main, number_from_environment, scaled, test
 from support.wire import STDOUT, Connection, Lost, RpcError, TextConnection, from_bytes
@@ -264,9 +264,9 @@ class Target:
         return failed, restarts, client.errors
 
 
-def numbers(total):
+def numbers(total, samples=SAMPLES):
     """Those of 1 ... total that are tried."""
-    step = 1 if LONG else max(1, total // SAMPLES)
+    step = 1 if LONG else max(1, total // samples)
     return range(1 + os.getpid() % step, total + 1, step)
 
 
@@ -324,6 +324,27 @@ def register(rows, run, name, seconds=60):
 
 
 register(SINGLE, each_fails, "each_{}_call_fails_as_{}")
+
+
+# The agent dies at a given call
+
+
+def dies_at_each(case, kind, error):
+    """Not at random moments: at every system call of the scenario, or at a sample of them."""
+    target = Target(case)
+    total = target.count(kind, error)
+    hit = restarted = 0
+    for number in numbers(total, 2 * SAMPLES):
+        target.now = f"{name_of(error)} number {number}"
+        target.plan.arm(kind, error, number)
+        scenario(Client(target.agent.address), f"{name_of(error)}-{number}")
+        restarted += target.expect_sound(killed=True)
+        hit += target.plan.failed  # now: it may die while it closes the last connection
+    equal(restarted, hit, "each death is one restart")
+    report(kind, error, total, hit, restarted)
+
+
+register((("ANY", DIE_BEFORE), ("ANY", DIE_AFTER)), dies_at_each, "the_agent_may_{1}_any_system_call", 90)
 
 
 # All the time

@@ -40,6 +40,7 @@ static struct fault_plan own;
 static struct fault_plan *plan = &own;
 static uint32_t role = FAULT_AGENT | FAULT_SUPERVISOR;
 static bool traces, copies;
+static bool dies_after; /* the call that is being made is the last */
 
 /* The real ones, by the names that the linker gives them. */
 #define X(kind, type, name, parameters, arguments, failed)                                         \
@@ -62,14 +63,21 @@ int __real_ioctl(int fd, unsigned long operation, ...);
 int __real_fcntl(int fd, int operation, ...);
 long __real_syscall(long number, ...);
 
+static const char *what(int error)
+{
+    if (error > 0)
+        return strerrorname_np(error);
+    return error == 0 ? "short" : error == FAULT_DIE_BEFORE ? "death before" : "death after";
+}
+
 /* In the program's log, with what addr2line needs. */
 static void tell(const char *name, uintptr_t caller)
 {
     char line[160];
-    int length = snprintf(
-        line, sizeof line, "fault: %s number %llu fails as %s, called from 0x%lx\n", name,
-        (unsigned long long)plan->seen, plan->error ? strerrorname_np(plan->error) : "short",
-        (unsigned long)(caller - (uintptr_t)__executable_start));
+    int length =
+        snprintf(line, sizeof line, "fault: %s number %llu fails as %s, called from 0x%lx\n", name,
+                 (unsigned long long)plan->seen, what(plan->error),
+                 (unsigned long)(caller - (uintptr_t)__executable_start));
     if (plan != &own)
         (void)!__real_write(STDERR_FILENO, line, (size_t)length);
     if (traces && __sanitizer_print_stack_trace)
@@ -90,13 +98,32 @@ static bool is_due(uint32_t kind, const char *name, uintptr_t caller)
     return true;
 }
 
+static void die(void)
+{
+    kill(getpid(), SIGKILL);
+}
+
 static bool fails(uint32_t kind, const char *name, uintptr_t caller)
 {
     if (plan->error == 0 || !is_due(kind, name, caller))
         return false;
+    if (plan->error == FAULT_DIE_BEFORE)
+        die();
+    dies_after = plan->error == FAULT_DIE_AFTER;
+    if (plan->error < 0)
+        return false;
     errno = plan->error;
     return true;
 }
+
+/* Around the result of the real call. */
+#define SURVIVED(call)                                                                             \
+    ({                                                                                             \
+        __auto_type result_ = (call);                                                              \
+        if (dies_after)                                                                            \
+            die();                                                                                 \
+        result_;                                                                                   \
+    })
 
 /* How much of length bytes the call may move. */
 static size_t part(uint32_t kind, size_t length, const char *name, uintptr_t caller)
@@ -134,7 +161,7 @@ static size_t cut(const struct iovec *parts, size_t length, struct iovec *ret_pa
     {                                                                                              \
         if (fails(FAULT_##kind, #name, CALLER()))                                                  \
             return failed;                                                                         \
-        return __real_##name arguments;                                                            \
+        return SURVIVED(__real_##name arguments);                                                  \
     }
 #define XSHORT(kind, type, name, parameters, arguments, failed)                                    \
     type __wrap_##name parameters                                                                  \
@@ -142,7 +169,7 @@ static size_t cut(const struct iovec *parts, size_t length, struct iovec *ret_pa
         if (fails(FAULT_##kind, #name, CALLER()))                                                  \
             return failed;                                                                         \
         length = part(FAULT_##kind, length, #name, CALLER());                                      \
-        return __real_##name arguments;                                                            \
+        return SURVIVED(__real_##name arguments);                                                  \
     }
 #define XOTHER(kind, type, name)
 #include "tests/support/fault.def"
@@ -162,8 +189,8 @@ enum { PARTS = 16 };
         size_t wanted = part(kind, whole, #name, CALLER());                                        \
         struct iovec some[PARTS];                                                                  \
         if (wanted == whole)                                                                       \
-            return __real_##name(fd, parts, count);                                                \
-        return __real_##name(fd, some, (int)cut(parts, wanted, some, PARTS));                      \
+            return SURVIVED(__real_##name(fd, parts, count));                                      \
+        return SURVIVED(__real_##name(fd, some, (int)cut(parts, wanted, some, PARTS)));            \
     }
 VECTOR(FAULT_READ, readv)
 VECTOR(FAULT_WRITE, writev)
@@ -173,10 +200,10 @@ VECTOR(FAULT_WRITE, writev)
 ssize_t __wrap_write(int fd, const void *bytes, size_t length);
 ssize_t __wrap_write(int fd, const void *bytes, size_t length)
 {
-    bool is_wake_up = length == sizeof(uint64_t) && plan->error != EINTR;
+    bool is_wake_up = length == sizeof(uint64_t) && plan->error != EINTR && plan->error >= 0;
     if (!is_wake_up && fails(FAULT_WRITE, "write", CALLER()))
         return -1;
-    return __real_write(fd, bytes, part(FAULT_WRITE, length, "write", CALLER()));
+    return SURVIVED(__real_write(fd, bytes, part(FAULT_WRITE, length, "write", CALLER())));
 }
 
 /* What carries descriptors is a message and stays whole. */
@@ -189,16 +216,16 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
         return -1;
     if (plan->error != 0 || __real_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 ||
         type != SOCK_STREAM)
-        return __real_sendmsg(fd, message, flags);
+        return SURVIVED(__real_sendmsg(fd, message, flags));
     size_t whole = total(message->msg_iov, message->msg_iovlen);
     struct iovec some[PARTS];
     struct msghdr less = *message;
     size_t wanted = part(FAULT_WRITE, whole, "sendmsg", CALLER());
     if (wanted == whole)
-        return __real_sendmsg(fd, message, flags);
+        return SURVIVED(__real_sendmsg(fd, message, flags));
     less.msg_iov = some;
     less.msg_iovlen = cut(message->msg_iov, wanted, some, PARTS);
-    return __real_sendmsg(fd, &less, flags);
+    return SURVIVED(__real_sendmsg(fd, &less, flags));
 }
 
 pid_t __wrap_clone_child(const struct clone_request *request, int *ret_pidfd);
@@ -208,7 +235,7 @@ pid_t __wrap_clone_child(const struct clone_request *request, int *ret_pidfd)
         return -plan->error;
     struct clone_request copying = *request;
     copying.way = CLONE_WAY_COPY;
-    return __real_clone_child(copies ? &copying : request, ret_pidfd);
+    return SURVIVED(__real_clone_child(copies ? &copying : request, ret_pidfd));
 }
 
 /* Arguments of these may not be there, and are read all the same, as libc does. */
@@ -223,7 +250,8 @@ int __wrap_open(const char *path, int flags, ...);
 READS_ALL int __wrap_open(const char *path, int flags, ...)
 {
     LAST_ARGUMENT(flags);
-    return fails(FAULT_FD, "open", CALLER()) ? -1 : __real_open(path, flags, (mode_t)last);
+    return fails(FAULT_FD, "open", CALLER()) ? -1
+                                             : SURVIVED(__real_open(path, flags, (mode_t)last));
 }
 
 int __wrap_openat(int directory, const char *path, int flags, ...);
@@ -232,14 +260,14 @@ READS_ALL int __wrap_openat(int directory, const char *path, int flags, ...)
     LAST_ARGUMENT(flags);
     return fails(FAULT_FD, "openat", CALLER())
                ? -1
-               : __real_openat(directory, path, flags, (mode_t)last);
+               : SURVIVED(__real_openat(directory, path, flags, (mode_t)last));
 }
 
 int __wrap_ioctl(int fd, unsigned long operation, ...);
 READS_ALL int __wrap_ioctl(int fd, unsigned long operation, ...)
 {
     LAST_ARGUMENT(operation);
-    return fails(FAULT_OTHER, "ioctl", CALLER()) ? -1 : __real_ioctl(fd, operation, last);
+    return fails(FAULT_OTHER, "ioctl", CALLER()) ? -1 : SURVIVED(__real_ioctl(fd, operation, last));
 }
 
 int __wrap_fcntl(int fd, int operation, ...);
@@ -247,7 +275,7 @@ READS_ALL int __wrap_fcntl(int fd, int operation, ...)
 {
     LAST_ARGUMENT(operation);
     uint32_t kind = operation == F_DUPFD_CLOEXEC ? FAULT_FD : FAULT_OTHER;
-    return fails(kind, "fcntl", CALLER()) ? -1 : __real_fcntl(fd, operation, last);
+    return fails(kind, "fcntl", CALLER()) ? -1 : SURVIVED(__real_fcntl(fd, operation, last));
 }
 
 long __wrap_syscall(long number, ...);
@@ -264,7 +292,7 @@ READS_ALL long __wrap_syscall(long number, ...)
     bool can_fail = number != SYS_waitid || plan->error == EINTR;
     if (can_fail && fails(kind, "syscall", CALLER()))
         return -1;
-    return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    return SURVIVED(__real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]));
 }
 
 int __wrap_asprintf(char **target, const char *format, ...);

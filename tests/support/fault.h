@@ -26,6 +26,10 @@ enum fault_kind {
     FAULT_OTHER = 1 << 10,
 };
 
+/* Instead of an error: SIGKILL at this very call, before the kernel has seen it or as the first
+ * thing after. */
+enum fault_death { FAULT_DIE_BEFORE = -1, FAULT_DIE_AFTER = -2 };
+
 enum fault_role { FAULT_SUPERVISOR = 1, FAULT_AGENT = 2 };
 
 /* Of the calls of these kinds, counted from 1, the ones numbered first, first + every, ... fail, at
@@ -33,7 +37,8 @@ enum fault_role { FAULT_SUPERVISOR = 1, FAULT_AGENT = 2 };
 struct fault_plan {
     uint32_t kinds; /* 0: nothing fails, nothing is counted */
     uint32_t role;
-    int32_t error; /* an errno; 0: the call moves only a part of the bytes, where it can */
+    int32_t error; /* an errno; 0: the call moves only a part of the bytes, where it can; or one
+                      of enum fault_death */
     uint32_t unused;
     uint64_t first, every;
     uint64_t count;        /* 0: no end */

@@ -14,11 +14,13 @@ from support.agent import TOP, agent_program
 
 SUPERVISOR, AGENT = 1, 2
 SHORT = 0  # in the place of an errno: fewer bytes than asked for
+DIE_BEFORE, DIE_AFTER = -1, -2  # likewise: SIGKILL at this call
 LAYOUT = struct.Struct("<IIiIQQQQQ")
 KINDS_AT, SEEN_AT, FAILED_AT = 0, 40, 48
 
 with open(os.path.join(TOP, "tests/support/fault.h"), encoding="utf-8") as header:
     KINDS = {name: 1 << int(bit) for name, bit in re.findall(r"FAULT_(\w+) = 1 << (\d+)", header.read())}
+KINDS["ANY"] = sum(KINDS.values()) - KINDS["ALLOC"]  # every system call
 
 
 def is_built_in():
@@ -28,7 +30,8 @@ def is_built_in():
 
 
 def name_of(error):
-    return errno.errorcode[error] if error else "SHORT"
+    special = {SHORT: "SHORT", DIE_BEFORE: "DIE_BEFORE", DIE_AFTER: "DIE_AFTER"}
+    return special.get(error) or errno.errorcode[error]
 
 
 class Plan:
