@@ -130,7 +130,8 @@ const struct nsctl_command nsctl_commands[] = {
      "Exit status: that of the command; 128+N when signal N ended it; 124 after --timeout; 125\n"
      "after an error of nsctl or the agent; 126 not executable; 127 not found; 141 when nobody\n"
      "reads standard output.\n"},
-    {"ps", NULL, 0, 0, false, false, ps_options, nsctl_ps, "list processes", NULL},
+    {"ps", NULL, 0, 0, false, false, ps_options, nsctl_ps, "list running processes, or all with -a",
+     "With --json all are printed, always.\n"},
     {"attach", "ID", 1, 1, false, false, attach_options, nsctl_attach,
      "follow a process from its first byte, or --from one",
      "Exit status as for run. A signal ends nsctl and not the process.\n"},

@@ -40,7 +40,7 @@ static int gather_request(struct session *session, struct stream *stream,
         drop_partial(session, stream);
         if (frame->flags & NSP_FLAG_MORE && discard_rest(session, frame->stream, err) < 0)
             return -1;
-        (void)nsp_fail_on(&why, NSP_E_EXHAUSTED, "JSON_MESSAGE", "the request is too long");
+        (void)nsp_fail_on(&why, NSP_E_EXHAUSTED, "json_message", "the request is too long");
         stream_respond_error(stream, &why);
         return 0;
     }
@@ -73,7 +73,7 @@ static int on_request(struct session *session, struct stream *stream, const stru
                         mux->last_id);
     mux->last_id = frame->stream;
     if (idmap_count(&session->streams) >= session->server->limits.streams) {
-        (void)nsp_fail_on(&why, NSP_E_EXHAUSTED, "STREAMS", "too many calls in progress");
+        (void)nsp_fail_on(&why, NSP_E_EXHAUSTED, "streams", "too many calls in progress");
         return refuse_request(session, frame, &why, err);
     }
     if (stream_new(session, frame->stream, &stream, &why) < 0)

@@ -210,7 +210,7 @@ static void choose_mode(struct session *session)
     session->mode = first == NSP_PREFACE_FIRST_BYTE ? &mux_mode : &text_mode;
     set_state(session, GREETING);
     if (session->refused) {
-        (void)nsp_fail_on(&err, NSP_E_EXHAUSTED, "CONNECTIONS", "too many connections");
+        (void)nsp_fail_on(&err, NSP_E_EXHAUSTED, "connections", "too many connections");
         session_fail(session, &err);
     } else if (session->mode == &text_mode && !is_text) {
         (void)nsp_fail(&err, NSP_E_PARSE, "a connection starts with 0xC0 or {, not with 0x%02x",

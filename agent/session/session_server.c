@@ -66,7 +66,7 @@ static void evict_silent(struct session_server *server)
         session = session->next;
     if (!session)
         return;
-    (void)nsp_fail_on(&why, NSP_E_EXHAUSTED, "UNAUTHENTICATED",
+    (void)nsp_fail_on(&why, NSP_E_EXHAUSTED, "unauthenticated",
                       "too many connections that have not said hello");
     server->totals.refused_total++;
     session_drop(session, &why);

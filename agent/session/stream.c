@@ -105,7 +105,7 @@ static bool fits_message(const struct stream *stream, size_t length, struct nsp_
     enum { AROUND = 256 };
     if (length + stream->label_length + AROUND <= NSP_LIMIT_JSON_MESSAGE)
         return true;
-    (void)nsp_fail_on(err, NSP_E_EXHAUSTED, "JSON_MESSAGE", "%zu bytes are too long for a message",
+    (void)nsp_fail_on(err, NSP_E_EXHAUSTED, "json_message", "%zu bytes are too long for a message",
                       length);
     return false;
 }
@@ -273,7 +273,7 @@ int stream_set_label(struct stream *stream, const char *label, size_t length, st
     stream->label = copy;
     stream->label_length = length;
     if (stream->over_limit)
-        return nsp_fail_on(err, NSP_E_EXHAUSTED, "STREAMS", "too many calls in progress");
+        return nsp_fail_on(err, NSP_E_EXHAUSTED, "streams", "too many calls in progress");
     return 0;
 }
 

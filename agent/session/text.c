@@ -255,7 +255,7 @@ static void handle_line(struct session *session, const char *line, size_t length
     if (!session->needs_token)
         session_greet(session);
     if (length > NSP_LIMIT_JSON_MESSAGE)
-        refuse_line(session, NSP_E_EXHAUSTED, "JSON_MESSAGE", "the line is too long");
+        refuse_line(session, NSP_E_EXHAUSTED, "json_message", "the line is too long");
     else if (line[blank] == '[')
         refuse_line(session, NSP_E_INVALID_REQUEST, NULL, "batches are not supported");
     else
@@ -284,7 +284,7 @@ static bool take_line(struct session *session)
     text->scanned = length;
     if (length > NSP_LIMIT_JSON_MESSAGE + 1 || text->skipping) {
         if (!text->skipping)
-            refuse_line(session, NSP_E_EXHAUSTED, "JSON_MESSAGE", "the line is too long");
+            refuse_line(session, NSP_E_EXHAUSTED, "json_message", "the line is too long");
         text->skipping = true;
         text->scanned = 0;
         nsp_buf_consume(input, length);

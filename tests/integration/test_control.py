@@ -270,6 +270,47 @@ def a_repeated_key_attaches_instead_of_starting(case):
 
 
 @test()
+def stdin_is_a_kind_at_the_start_and_a_wish_of_a_stream_later(case):
+    _, connection = started(case)
+    for wrong in (True, False, "yes", None):
+        fails(lambda: connection.call("process.start", argv=["/bin/cat"], stdin=wrong), "INVALID_PARAMS")
+    process = connection.call("process.start", argv=["/bin/cat"], stdin="pipe")["id"]
+    for wrong in ("pipe", "null", 1):
+        fails(lambda: connection.call("process.attach", id=process, stdin=wrong), "INVALID_PARAMS")
+    writer = connection.attach(process, stdin=True)
+    writer.wait_note("process.started")
+    writer.write(b"input")
+    writer.close_input()
+    writer.wait()
+    equal(Run(writer).stdout, b"input")
+    deaf = connection.start(["/bin/sleep", "100"], stdin="null")
+    process = deaf.wait_note("process.started")["process"]
+    closed = connection.attach(process, stdin=True).wait_note("process.stdin_closed")
+    equal((closed["offset"], closed["taken"]), (0, False))
+    connection.call("process.kill", id=process, signal="KILL")
+
+
+@test()
+def a_reader_that_attaches_again_takes_its_place_from_the_old_stream(case):
+    agent, connection = started(case)
+    command = "echo one; read x; echo two"
+    process = connection.call("process.start", command=command, stdin="pipe")["id"]
+    old = connection.attach(process, reader="00000000000000a1")
+    connection.until(lambda: old.channels[STDOUT].bytes == b"one\n", 5, "the first line")
+    bystander = connection.attach(process, reader="00000000000000a2")
+    bystander.wait_note("process.started")
+    new = agent.connect().attach(process, reader="00000000000000A1", stdout_from=4)
+    equal(int(new.wait_note("process.started")["stdout_from"]), 4)
+    error = fails(old.wait, "CANCELLED")
+    equal((error.message, error.object), ("another stream has taken over this reader's name", process))
+    equal(connection.call("process.get", id=process)["readers"], 2, "one place for the name")
+    connection.call("process.stdin", id=process, data="\n")
+    new.wait()
+    bystander.wait()
+    equal((new.channels[STDOUT].bytes, Run(bystander).stdout), (b"two\n", b"one\ntwo\n"))
+
+
+@test()
 def processes_outlive_the_connection_that_started_them(case):
     agent, connection = started(case)
     stream = connection.start(["/bin/sh", "-c", "echo one; read x; echo two; exit 5"], stdin="pipe")

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Modes, frames, credit and what goes first: PROTOCOL.md sections 1 to 7."""
 
+import socket
 import time
 
 from support import wire
@@ -108,6 +109,58 @@ def any_other_first_byte_is_a_parse_error_in_text(case):
             equal(message["error"]["data"]["name"], "PARSE", repr(first))
             equal(message["id"], None)
             equal(connection.receive(), None, "the connection ends")
+
+
+@test()
+def reserved_preface_bytes_must_be_zero(case):
+    agent = Agent(case)
+    for reserved in (b"\1\0", b"\0\1", b"\xff\xff"):
+        connection = agent.connect(hello=False, preface=PREFACE[:6] + reserved)
+        error = connection.wait_lost()
+        equal(error and error["data"]["name"], "PROTOCOL", repr(reserved))
+
+
+@test()
+def a_second_hello_is_answered_like_the_first(case):
+    connection = Agent(case).connect()
+    running = stdin_stream(connection)
+    equal(connection.call("hello", client="again"), connection.hello)
+    running.write(b"goes on")
+    running.close_input()
+    running.wait()
+    equal(Run(running).stdout, b"goes on")
+
+
+@test()
+def a_connection_too_many_is_told_so_in_its_own_mode(case):
+    agent = Agent(case)
+    first = agent.connect()
+    others = [agent.connect() for _ in range(first.hello["limits"]["connections"] - 1)]
+    error = agent.connect(hello=False).wait_lost()
+    check(error is not None, "a GOAWAY comes before the end")
+    equal((error["data"]["name"], error["data"]["object"]), ("EXHAUSTED", "connections"))
+    with agent.connect_text() as connection:
+        connection.send("ping")
+        message = connection.receive()
+        equal((message["id"], message["error"]["data"]["name"]), (None, "EXHAUSTED"))
+        equal(message["error"]["data"]["object"], "connections")
+        equal(connection.receive(), None, "the connection ends")
+    for connection in [first, *others]:
+        connection.ping()
+
+
+@test()
+def the_end_of_one_direction_ends_the_connection(case):
+    agent = Agent(case)
+    connection = agent.connect()
+    connection.request("process.start", {"argv": ["/bin/sleep", "100"], "attach": True, "id": "kept"}).wait_note(
+        "process.started"
+    )
+    connection.socket.shutdown(socket.SHUT_WR)
+    equal(connection.wait_lost(), None, "no GOAWAY")
+    other = agent.connect()
+    equal(other.call("process.get", id="kept")["state"], "running")
+    other.call("process.kill", id="kept", signal="KILL")
 
 
 @test()
@@ -262,6 +315,40 @@ def input_that_breaks_the_rules_of_a_channel_is_malformed(case):
         with Connection(agent.address) as connection:
             equal(connection.call("process.get", id=process)["state"], "running", "the process lives on")
             connection.call("process.kill", id=process, signal="KILL")
+
+
+@test()
+def frames_for_a_channel_that_the_stream_does_not_have_are_malformed(case):
+    agent = Agent(case)
+    other = agent.connect()
+    process = other.call("process.start", argv=["/bin/sleep", "100"], stdin="pipe")["id"]
+    start = {"argv": ["/bin/true"], "stdin": "pipe", "attach": True}
+    wrong = {
+        "data before process.started": ("process.start", start, DATA),
+        "an end before process.started": ("process.start", start, END),
+        "data without stdin": ("process.attach", {"id": process}, DATA),
+        "credit for a call without output": ("process.wait", {"id": process}, CREDIT),
+    }
+    frames = {
+        DATA: lambda number: frame(DATA, number, b"x", channel=STDIN),
+        END: lambda number: frame(END, number, channel=STDIN),
+        CREDIT: lambda number: frame(CREDIT, number, NUMBER.pack(1 << 20), channel=STDOUT),
+    }
+    for about, (method, params, kind) in wrong.items():
+        with Connection(agent.address) as connection:
+            number = connection.next_stream()
+            stream = wire.Stream(connection, number, None, "auto")
+            connection.streams[number] = stream
+            # In one piece: the agent takes both before it can hear of an execve.
+            request = frame(REQUEST, number, to_json({"method": method, "params": params}))
+            if method == "process.attach":
+                connection.send(request)
+                stream.wait_note("process.started")
+                request = b""
+            connection.send(request + frames[kind](number))
+            error = connection.wait_lost()
+            equal(error and error["data"]["name"], "PROTOCOL", about)
+    other.call("process.kill", id=process, signal="KILL")
 
 
 @test()

@@ -64,12 +64,39 @@ def text_mode_answers_bad_lines_and_goes_on(case):
 
 
 @test()
+def text_mode_ignores_blanks_and_carriage_returns_around_a_line(case):
+    connection = text(case)
+    for line in (b'{"id":1,"method":"ping"}\r', b"", b"\r", b" \t", b'  \t{"id":1,"method":"ping"} \r'):
+        connection.send_line(line)
+        if line.strip():
+            equal(connection.receive(), {"jsonrpc": "2.0", "id": 1, "result": {}}, repr(line))
+
+
+@test()
+def text_mode_goes_on_after_requests_without_an_id(case):
+    connection = text(case)
+    for line in (b"[]", b'{"method":"ping"}', b'{"id":null,"method":"ping"}', b'{"id":[1],"method":"ping"}'):
+        connection.send_line(line)
+        message = connection.receive()
+        equal((message["id"], message["error"]["data"]["name"]), (None, "INVALID_REQUEST"), repr(line))
+    equal(connection.call("ping"), {})
+
+
+@test()
+def text_mode_answers_a_second_hello_like_the_first(case):
+    connection = text(case)
+    equal(connection.call("hello"), connection.call("hello", client="again"))
+
+
+@test()
 def text_mode_refuses_a_line_that_is_too_long(case):
     connection = text(case)
     connection.call("ping")
     connection.send_line(b'{"jsonrpc":"2.0","id":1,"method":"' + b"x" * (1 << 20) + b'"}')
     message = connection.receive()
-    equal(message["error"]["data"]["name"], "EXHAUSTED")
+    equal((message["id"], message["error"]["data"]["name"]), (None, "EXHAUSTED"))
+    equal(message["error"]["data"]["object"], "json_message")
+    equal(connection.call("ping"), {}, "the line was skipped")
 
 
 CHANNELS = {STDOUT: STDOUT, wire.STDERR: wire.STDERR, "stdout": STDOUT, "stderr": wire.STDERR}

@@ -63,6 +63,19 @@ def tcp_serves_nothing_before_the_token(case):
 
 
 @test()
+def a_second_hello_must_show_the_token_again(case):
+    _, address, _ = tcp_agent(case)
+    for first in (Connection(address, token=TOKEN), TextConnection(address)):
+        with first as connection:
+            equal(connection.call("hello", token=TOKEN)["protocol"], "1.0")
+            fails(lambda: connection.call("hello"), "UNAUTHENTICATED")
+            if isinstance(connection, Connection):
+                equal(connection.wait_lost(), None, "no GOAWAY")
+            else:
+                equal(connection.receive(), None, "the connection ends")
+
+
+@test()
 def a_token_is_made_when_there_is_none(case):
     _, address, path = tcp_agent(case, token=None)
     equal(stat.S_IMODE(os.stat(path).st_mode), 0o600)

@@ -254,7 +254,7 @@ START_TEST(request_longer_than_a_message_is_refused_and_its_rest_ignored)
     frame = peer_expect(&peer, NSP_FRAME_RESPONSE, &payload);
     ck_assert_uint_eq(frame.stream, 3);
     peer_assert_error(&frame, payload, "EXHAUSTED");
-    ck_assert_ptr_nonnull(memmem(payload, frame.length, "JSON_MESSAGE", 12));
+    ck_assert_ptr_nonnull(memmem(payload, frame.length, "json_message", 12));
     ck_assert_uint_eq(peer_expect(&peer, NSP_FRAME_RESPONSE, NULL).stream, 5);
 }
 END_TEST

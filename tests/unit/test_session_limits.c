@@ -50,7 +50,7 @@ START_TEST(streams_beyond_the_limit_are_refused_by_name)
     frame = peer_expect(&peer, NSP_FRAME_RESPONSE, &payload);
     ck_assert_uint_eq(frame.stream, 99);
     peer_assert_error(&frame, payload, "EXHAUSTED");
-    ck_assert_ptr_nonnull(memmem(payload, frame.length, "STREAMS", 7));
+    ck_assert_ptr_nonnull(memmem(payload, frame.length, "streams", 7));
     ck_assert_uint_eq(peer_expect(&peer, NSP_FRAME_RESPONSE, NULL).stream, 101);
     peer_send_plain(&peer, NSP_FRAME_CANCEL, 3, 0, 0);
     peer_request(&peer, 103, "{\"method\":\"echo\"}");
