@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "agent/os/memfd.h"
-#include "agent/process/index.h"
 #include "protocol/cleanup.h"
 #include "protocol/limits.h"
 
@@ -15,7 +14,7 @@
  * the slot: making both again costs more than the memory is worth. */
 enum { KEEP_TOUCHED = 65536, KEEP_REGIONS = 32 };
 
-static const uint64_t region_size = INDEX_BYTES + 2 * (uint64_t)NSP_LIMIT_RING_MAX;
+static const uint64_t region_size = ARRIVALS_BYTES + 2 * (uint64_t)NSP_LIMIT_RING_MAX;
 
 struct mapping {
     uint8_t *memory; /* NULL: not mapped */
@@ -87,7 +86,7 @@ int arena_map(struct arena *arena, unsigned slot, uint64_t ring_max, bool merged
 {
     struct mapping *mapping = &arena->mappings[slot];
     uint64_t rings = merged ? 1 : 2;
-    uint64_t length = INDEX_BYTES + rings * ring_max;
+    uint64_t length = ARRIVALS_BYTES + rings * ring_max;
     if (!mapping->in_use)
         stop_keeping(arena, mapping);
     if (mapping->length != length) {
@@ -105,9 +104,9 @@ int arena_map(struct arena *arena, unsigned slot, uint64_t ring_max, bool merged
     mapping->ring_max = ring_max;
     mapping->in_use = true;
     *ret_region = (struct arena_region){
-        .index = mapping->memory,
-        .rings = {mapping->memory + INDEX_BYTES,
-                  merged ? NULL : mapping->memory + INDEX_BYTES + ring_max},
+        .arrivals = (struct arrival *)mapping->memory,
+        .rings = {mapping->memory + ARRIVALS_BYTES,
+                  merged ? NULL : mapping->memory + ARRIVALS_BYTES + ring_max},
     };
     return 0;
 }
@@ -129,7 +128,7 @@ void arena_release(struct arena *arena, unsigned slot, uint64_t touched)
 
 void arena_punch(struct arena *arena, unsigned slot, unsigned output, uint64_t touched)
 {
-    uint64_t first = INDEX_BYTES + output * arena->mappings[slot].ring_max;
+    uint64_t first = ARRIVALS_BYTES + output * arena->mappings[slot].ring_max;
     punch(arena, slot * region_size + first, touched);
     arena_discharge(arena, touched);
 }

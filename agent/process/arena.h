@@ -1,26 +1,27 @@
 /* The memory of all output rings: one sparse memfd that outlives the agent, a region a slot.
  *
- * A region holds the index and the rings of one process; it is mapped while the slot is in use, and
- * only touched pages cost memory. Slots are used again in the order last freed, first used, so a
- * small region's mapping and pages stay for the next process; larger ones are given back at once
+ * A region holds the arrivals and the rings of one process; it is mapped while the slot is in use,
+ * and only touched pages cost memory. Slots are used again in the order last freed, first used, so
+ * a small region's mapping and pages stay for the next process; larger ones are given back at once
  * (fallocate(2), FALLOC_FL_PUNCH_HOLE).
  *
- * Layout of a region: index (INDEX_BYTES), then output 0, then output 1, RING_MAX of address space
- * each in the file, but mapped only as far as the process's rings may grow.
+ * Layout of a region: arrivals (ARRIVALS_BYTES), then output 0, then output 1, RING_MAX of address
+ * space each in the file, but mapped only as far as the process's rings may grow.
  */
 #ifndef AGENT_ARENA_H
 #define AGENT_ARENA_H
 
 #include <stdint.h>
 
+#include "agent/process/arrivals.h"
 #include "agent/process/table.h"
 #include "protocol/error.h"
 
 struct arena;
 
-/* A mapped region: index and both rings' data. rings[1] is NULL when output 1 is unused. */
+/* A mapped region: arrivals and both rings' data. rings[1] is NULL when output 1 is unused. */
 struct arena_region {
-    uint8_t *index;
+    struct arrival *arrivals;
     uint8_t *rings[TABLE_OUTPUTS];
 };
 
@@ -39,7 +40,7 @@ void arena_release(struct arena *arena, unsigned slot, uint64_t touched);
 void arena_punch(struct arena *arena, unsigned slot, unsigned output, uint64_t touched);
 
 /* What may still be promised. Charged is what was touched; promised, what rings may touch besides
- * without asking again. The index of a process (at most INDEX_BYTES) counts for neither. */
+ * without asking again. The arrivals of a process count for neither. */
 uint64_t arena_left(const struct arena *arena);
 void arena_promise(struct arena *arena, uint64_t before, uint64_t now);
 void arena_charge(struct arena *arena, uint64_t bytes);

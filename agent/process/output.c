@@ -122,9 +122,8 @@ static void note_arrival(struct output *output, uint64_t from, uint64_t tail, ui
     struct table_output *state = state_of(output);
     struct process *process = output->process;
     uint64_t length = state->ring.head - from;
-    index_append(
-        &(struct index){&process->record->order.count, (struct index_entry *)process->region.index},
-        output->number, from, length);
+    struct arrivals arrivals = process_arrivals(process);
+    arrivals_append(&arrivals, output->number, from, length);
     uint64_t lost_from = tail > state->released ? tail : state->released;
     if (state->ring.tail > lost_from)
         state->dropped += state->ring.tail - lost_from;

@@ -13,7 +13,6 @@
 
 #include "agent/base/ring.h"
 #include "agent/loop/loop.h"
-#include "agent/process/index.h"
 #include "protocol/error.h"
 
 struct process;

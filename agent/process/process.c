@@ -19,6 +19,11 @@ unsigned process_output_count(const struct process *process)
     return process->record->merged ? 1 : TABLE_OUTPUTS;
 }
 
+struct arrivals process_arrivals(const struct process *process)
+{
+    return (struct arrivals){&process->record->arrivals, process->region.arrivals};
+}
+
 bool process_is_drained(const struct process *process)
 {
     for (unsigned i = 0; i < process_output_count(process); i++)
@@ -151,7 +156,7 @@ void process_release(struct process *process)
     for (unsigned i = 0; i < process_output_count(process); i++)
         if (process->outputs[i].ring.state)
             touched += output_touched(&process->outputs[i]);
-    if (process->region.index)
+    if (process->region.arrivals)
         arena_release(processes_arena(process->set), process->slot, touched);
     process_close(process);
 }

@@ -86,6 +86,7 @@ bool process_is_exited(const struct process *process);
 /* Everything that was in the pipes at the exit has been read. */
 bool process_is_drained(const struct process *process);
 unsigned process_output_count(const struct process *process); /* 1 when merged */
+struct arrivals process_arrivals(const struct process *process);
 
 /* For the other files of this folder. */
 void process_notify(struct process *process, enum process_event event);

@@ -194,29 +194,26 @@ static void pull_in_turn(struct reader *reader, const uint64_t *allowance, uint6
     }
 }
 
-/* In order of arrival: at the index's entry, only that output may go on, and only to its end. Bytes
- * before the entry whose own entries are forgotten come first. */
+/* In order of arrival: only the output of the present arrival may go on, and only to its end. Bytes
+ * before it whose own arrivals are forgotten come first. */
 static void pull_in_order(struct reader *reader, const uint64_t *allowance, uint64_t max,
                           struct reader_piece *ret_piece)
 {
-    struct process *process = reader->process;
-    const struct index index = {&process->record->order.count,
-                                (struct index_entry *)process->region.index};
-    struct index_entry entry;
-    while (index_get(&index, &reader->order, &entry)) {
-        /* Where the reader stops counts as the entry's end: behind it nothing is kept waiting. */
-        uint64_t end = smaller(entry.offset + entry.length, reader->stop[entry.output]);
-        if (reader->next[entry.output] < end) {
-            pull_output(
-                reader, entry.output,
-                smaller(smaller(max, allowance[entry.output]), end - reader->next[entry.output]),
-                ret_piece);
+    const struct arrivals arrivals = process_arrivals(reader->process);
+    struct arrival arrival;
+    while (arrivals_get(&arrivals, &reader->arrival, &arrival)) {
+        /* Where the reader stops counts as the end: behind it nothing is kept waiting. */
+        unsigned output = arrival.output;
+        uint64_t end = smaller(arrival.offset + arrival.length, reader->stop[output]);
+        if (reader->next[output] < end) {
+            uint64_t left = end - reader->next[output];
+            pull_output(reader, output, smaller(smaller(max, allowance[output]), left), ret_piece);
             return;
         }
-        /* The last entry may still become longer. */
-        if (reader->order + 1 == *index.count)
+        /* The last one may still become longer. */
+        if (reader->arrival + 1 == *arrivals.count)
             break;
-        reader->order++;
+        reader->arrival++;
     }
     pull_in_turn(reader, allowance, max, ret_piece);
 }

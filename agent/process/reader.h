@@ -46,9 +46,9 @@ struct reader {
     bool ended[TABLE_OUTPUTS];       /* END was handed out */
     uint64_t blocked[TABLE_OUTPUTS]; /* offset of the last BLOCKED */
     bool interleaved;
-    uint64_t order; /* index entry that it is at */
-    unsigned turn;  /* output that is asked first */
-    int hold;       /* index into the record's holds; -1: none */
+    uint64_t arrival; /* number of the one that it is at */
+    unsigned turn;    /* output that is asked first */
+    int hold;         /* index into the record's holds; -1: none */
     /* Another reader of the same name has taken the place. */
     void (*superseded)(void *arg);
     void *arg;

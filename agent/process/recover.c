@@ -43,21 +43,19 @@ int recover_stages(struct processes *set, struct nsp_error *err)
     return stage_recover_input(input, is_used(set, slot) ? &records[slot].input_offset : NULL, err);
 }
 
-/* Bytes that the dead agent had put into the ring but not yet into the order. */
-static void complete_order(struct process *process)
+/* Bytes that the dead agent had put into the ring without noting their arrival. */
+static void complete_arrivals(struct process *process)
 {
-    struct index index = {&process->record->order.count,
-                          (struct index_entry *)process->region.index};
+    struct arrivals arrivals = process_arrivals(process);
     for (unsigned output = 0; output < process_output_count(process); output++) {
-        uint64_t indexed = process->record->outputs[output].ring.tail;
+        uint64_t noted = process->record->outputs[output].ring.tail;
         uint64_t head = process->record->outputs[output].ring.head;
-        struct index_entry entry;
-        uint64_t kept = *index.count < INDEX_ENTRIES ? *index.count : INDEX_ENTRIES;
-        for (uint64_t n = *index.count - kept; index_get(&index, &n, &entry); n++)
-            if (entry.output == output && entry.offset + entry.length > indexed)
-                indexed = entry.offset + entry.length;
-        if (indexed < head)
-            index_append(&index, output, indexed, head - indexed);
+        struct arrival arrival;
+        for (uint64_t n = 0; arrivals_get(&arrivals, &n, &arrival); n++)
+            if (arrival.output == output && arrival.offset + arrival.length > noted)
+                noted = arrival.offset + arrival.length;
+        if (noted < head)
+            arrivals_append(&arrivals, output, noted, head - noted);
     }
 }
 
@@ -147,7 +145,7 @@ static int revive(struct process *process, struct inherit_streams *streams, stru
             return -1;
         streams->status = -1;
     }
-    complete_order(process);
+    complete_arrivals(process);
     reopen_pidfd(process);
     reader_depart_all(process);
     deadlines_arm(process);

@@ -52,10 +52,6 @@ struct table_output {
     bool is_evicted;   /* its memory was given back for others' output */
 };
 
-struct table_order {
-    uint64_t count; /* entries ever appended to the index */
-};
-
 struct table_record {
     /* Identity, constant from STARTING on. */
     uint32_t generation; /* of the slot; never 0 */
@@ -78,7 +74,7 @@ struct table_record {
     struct exitlog_record exit;
     /* Streams. */
     struct table_output outputs[TABLE_OUTPUTS];
-    struct table_order order;
+    uint64_t arrivals;     /* ever appended; the latest are in the arena (arrivals.h) */
     uint64_t input_offset; /* bytes delivered into the pipe */
     uint8_t input;         /* enum table_input */
     struct table_hold holds[NSP_LIMIT_READERS];

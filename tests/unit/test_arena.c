@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "agent/process/arena.h"
-#include "agent/process/index.h"
+#include "agent/process/arrivals.h"
 #include "tests/support/unit.h"
 
 enum { RING = NSP_LIMIT_RING_MIN, BUDGET = 1 << 20 };
@@ -56,10 +56,10 @@ START_TEST(only_what_is_touched_uses_memory)
 }
 END_TEST
 
-START_TEST(a_region_holds_index_and_rings_one_after_the_other)
+START_TEST(a_region_holds_arrivals_and_rings_one_after_the_other)
 {
     map(3, RING, false);
-    ck_assert_ptr_eq(region.rings[0], region.index + INDEX_BYTES);
+    ck_assert_ptr_eq(region.rings[0], (uint8_t *)region.arrivals + ARRIVALS_BYTES);
     ck_assert_ptr_eq(region.rings[1], region.rings[0] + RING);
     map(4, RING, true);
     ck_assert_ptr_nonnull(region.rings[0]);
@@ -72,8 +72,8 @@ START_TEST(slots_do_not_overlap)
     map(0, NSP_LIMIT_RING_MAX, false);
     memset(region.rings[1] + NSP_LIMIT_RING_MAX - 4096, 'a', 4096);
     map(1, RING, false);
-    ck_assert_int_eq(region.index[0], 0);
-    memset(region.index, 'b', 4096);
+    ck_assert_int_eq(region.arrivals[0].length, 0);
+    memset(region.arrivals, 'b', 4096);
     map(0, NSP_LIMIT_RING_MAX, false);
     ck_assert_int_eq(region.rings[1][NSP_LIMIT_RING_MAX - 1], 'a');
 }
@@ -97,20 +97,20 @@ START_TEST(mapping_a_slot_in_use_again_changes_nothing)
     map(0, RING, false);
     struct arena_region first = region;
     map(0, RING, false);
-    ck_assert_ptr_eq(region.index, first.index);
+    ck_assert_ptr_eq(region.arrivals, first.arrivals);
 }
 END_TEST
 
 START_TEST(a_small_region_is_kept_warm_for_the_next)
 {
     map(0, RING, false);
-    const uint8_t *before = region.index;
+    const struct arrival *before = region.arrivals;
     touch(0, 4096);
     arena_release(arena, 0, 4096);
     ck_assert_uint_eq(arena_charged(arena), 4096);
     ck_assert_uint_eq(used(), 4096);
     map(0, RING, false);
-    ck_assert_ptr_eq(region.index, before);
+    ck_assert_ptr_eq(region.arrivals, before);
     ck_assert_uint_eq(arena_charged(arena), 0);
 }
 END_TEST
@@ -224,7 +224,7 @@ static Suite *suite(void)
     TCase *tests = tcase_create("arena");
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, only_what_is_touched_uses_memory);
-    tcase_add_test(tests, a_region_holds_index_and_rings_one_after_the_other);
+    tcase_add_test(tests, a_region_holds_arrivals_and_rings_one_after_the_other);
     tcase_add_test(tests, slots_do_not_overlap);
     tcase_add_test(tests, another_agent_finds_the_bytes);
     tcase_add_test(tests, mapping_a_slot_in_use_again_changes_nothing);

@@ -237,18 +237,17 @@ END_TEST
 START_TEST(forgotten_order_loses_no_bytes)
 {
     struct puppet puppet = process_set_puppet();
-    const struct index index = {&puppet.process->record->order.count,
-                                (struct index_entry *)puppet.process->region.index};
+    const struct arrivals arrivals = process_arrivals(puppet.process);
     puppet_say(&puppet, 0, "o1");
     puppet_say(&puppet, 1, "e1");
     puppet_say(&puppet, 0, "o2");
-    /* As many entries of nothing as make the index forget the first two. */
-    for (unsigned i = 0; i < INDEX_ENTRIES - 1; i++)
-        index_append(&index, i % 2, 0, 0);
+    /* As many arrivals of nothing as make it forget the first two. */
+    for (unsigned i = 0; i < ARRIVALS_MAX - 1; i++)
+        arrivals_append(&arrivals, i % 2, 0, 0);
     reading_attach(&puppet, &reading_in_order);
-    struct index_entry entry;
+    struct arrival arrival;
     uint64_t first = 0;
-    ck_assert(index_get(&index, &first, &entry));
+    ck_assert(arrivals_get(&arrivals, &first, &arrival));
     ck_assert_uint_eq(first, 2);
     ck_assert_str_eq(reading_pull(), "0@0:o1o2 1@0:e1");
 }
@@ -270,7 +269,7 @@ START_TEST(the_order_includes_what_the_dead_agent_had_not_noted)
     struct puppet puppet = process_set_puppet();
     puppet_say(&puppet, 0, "o1");
     puppet_say(&puppet, 1, "e1");
-    puppet.process->record->order.count = 1;
+    puppet.process->record->arrivals = 1;
     puppet_restart(&puppet);
     reading_attach(&puppet, &reading_in_order);
     puppet_say(&puppet, 0, "o2");
