@@ -66,6 +66,11 @@ int arena_fd(const struct arena *arena)
     return arena->fd;
 }
 
+uint64_t arena_budget(const struct arena *arena)
+{
+    return arena->budget;
+}
+
 static void punch(struct arena *arena, uint64_t offset, uint64_t length)
 {
     /* Failing leaves pages in use that nobody counts; the next use of the slot takes them over. */

@@ -30,6 +30,7 @@ struct arena_region {
 int arena_new(int fd, uint64_t budget, struct arena **ret_arena, struct nsp_error *err);
 void arena_free(struct arena *arena);
 int arena_fd(const struct arena *arena);
+uint64_t arena_budget(const struct arena *arena);
 
 /* Maps the slot's region for rings of up to ring_max bytes each (one ring when merged). */
 int arena_map(struct arena *arena, unsigned slot, uint64_t ring_max, bool merged,

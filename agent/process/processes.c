@@ -1,19 +1,19 @@
 /* Slots are handed out last freed, first used, so that a warm slot's memory serves again; a stack
  * of free slots does that. Ids and keys are found by a seeded hash; the hash of a slot is computed
- * again from the record when it leaves, so nothing else has to be kept in step. */
+ * again from the record when it leaves, so nothing else has to be kept in step. A slot in use is
+ * either counted as running or stands among the exited (retention.h), never both. */
 #include "agent/process/processes.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysinfo.h>
 #include <unistd.h>
 
-#include "agent/base/clock.h"
 #include "agent/base/idmap.h"
 #include "agent/base/log.h"
 #include "agent/os/random.h"
-#include "agent/process/reader.h"
+#include "agent/process/budget.h"
 #include "agent/process/recover.h"
+#include "agent/process/retention.h"
 #include "agent/process/shared.h"
 #include "protocol/cleanup.h"
 
@@ -26,10 +26,9 @@ struct processes {
     struct process *slots[TABLE_SLOTS];
     uint16_t free_slots[TABLE_SLOTS];
     unsigned free_count, highest; /* highest: slots ever used */
-    unsigned running, exited;
-    uint64_t started, failed, ring_budget;
-    struct process *oldest, *newest; /* exited */
-    struct timer *age_timer;
+    unsigned running;
+    uint64_t started, failed;
+    struct retention retention; /* the exited */
 };
 
 struct loop *processes_loop(const struct processes *set)
@@ -134,38 +133,13 @@ static void leave(struct processes *set, struct process *process)
         idmap_remove(&set->by_key, hash(set, record->key));
 }
 
-static void unlink_exited(struct processes *set, struct process *process)
-{
-    if (process->older)
-        process->older->newer = process->newer;
-    else if (set->oldest == process)
-        set->oldest = process->newer;
-    if (process->newer)
-        process->newer->older = process->older;
-    else if (set->newest == process)
-        set->newest = process->older;
-    process->older = process->newer = NULL;
-}
-
-/* The oldest exited process that nobody looks at; NULL when there is none. */
-static struct process *oldest_unobserved(const struct processes *set)
-{
-    struct process *process = set->oldest;
-    while (process && process->observers)
-        process = process->newer;
-    return process;
-}
-
 static int take_slot(struct processes *set, unsigned *ret_slot, struct nsp_error *err)
 {
     if (set->running >= NSP_LIMIT_PROCESSES)
         return nsp_fail_on(err, NSP_E_EXHAUSTED, "processes", "%d processes are running already",
                            NSP_LIMIT_PROCESSES);
-    if (set->free_count == 0 && set->highest == TABLE_SLOTS) {
-        struct process *victim = oldest_unobserved(set);
-        if (victim)
-            processes_remove(set, victim);
-    }
+    if (set->free_count == 0 && set->highest == TABLE_SLOTS)
+        (void)retention_forget_oldest(&set->retention);
     if (set->free_count > 0)
         *ret_slot = set->free_slots[--set->free_count];
     else if (set->highest < TABLE_SLOTS)
@@ -243,58 +217,10 @@ int processes_adopt(struct processes *set, unsigned slot, struct process **ret_p
     return 0;
 }
 
-/* The exited are in the order of their exits, so one timer for the oldest serves all. */
-static void arm_age(struct processes *set)
-{
-    struct nsp_error err = NSP_ERROR_INIT;
-    if (!set->oldest) {
-        timer_cancel(set->age_timer);
-        return;
-    }
-    uint64_t now = clock_now_ns();
-    uint64_t due = set->oldest->record->exit.exited_ns + NSP_LIMIT_EXITED_AGE * CLOCK_NS_PER_S;
-    /* One that is past its time but still looked at is looked for again in a while. */
-    uint64_t delay = due > now ? due - now : 60 * CLOCK_NS_PER_S;
-    if (timer_set(set->age_timer, delay, &err) < 0)
-        processes_fatal(set, "cannot set a timer", &err);
-}
-
-static void on_age(void *arg)
-{
-    struct processes *set = arg;
-    uint64_t now = clock_now_ns();
-    struct process *victim;
-    while ((victim = oldest_unobserved(set)) &&
-           victim->record->exit.exited_ns + NSP_LIMIT_EXITED_AGE * CLOCK_NS_PER_S <= now)
-        processes_remove(set, victim);
-    arm_age(set);
-}
-
-static void limit_exited(struct processes *set)
-{
-    struct process *victim;
-    while (set->exited > NSP_LIMIT_EXITED && (victim = oldest_unobserved(set)))
-        processes_remove(set, victim);
-}
-
-static void append_exited(struct processes *set, struct process *process)
-{
-    process->newer = NULL;
-    process->older = set->newest;
-    if (set->newest)
-        set->newest->newer = process;
-    else
-        set->oldest = process;
-    set->newest = process;
-}
-
 void processes_note_exit(struct processes *set, struct process *process)
 {
     set->running--;
-    set->exited++;
-    append_exited(set, process);
-    if (set->oldest == process)
-        arm_age(set);
+    retention_add(&set->retention, process);
 }
 
 void processes_note_failure(struct processes *set, struct process *process)
@@ -308,9 +234,8 @@ void processes_remove(struct processes *set, struct process *process)
     bool was_exited = process_is_exited(process);
     process_notify(process, PROCESS_FORGOTTEN);
     leave(set, process);
-    unlink_exited(set, process);
     if (was_exited)
-        set->exited--;
+        retention_remove(&set->retention, process);
     else
         set->running--;
     process_release(process);
@@ -318,32 +243,9 @@ void processes_remove(struct processes *set, struct process *process)
     free(process);
 }
 
-static void count_eviction(struct table_output *output)
-{
-    uint64_t from = output->released > output->ring.tail ? output->released : output->ring.tail;
-    if (output->ring.head > from)
-        output->dropped += output->ring.head - from;
-}
-
 bool processes_reserve(struct processes *set, uint64_t bytes)
 {
-    struct process *victim = set->oldest;
-    while (arena_left(set->shared.arena) < bytes && victim) {
-        /* What a lossless reader has not consumed yet is promised to it. */
-        unsigned count = reader_count(victim) > 0 ? 0 : process_output_count(victim);
-        for (unsigned i = 0; i < count; i++) {
-            struct output *output = &victim->outputs[i];
-            uint64_t touched = output_touched(output);
-            if (touched == 0 || output->fd >= 0)
-                continue;
-            count_eviction(&victim->record->outputs[i]);
-            ring_drop(&output->ring, output->ring.state->head);
-            victim->record->outputs[i].is_evicted = true;
-            arena_punch(set->shared.arena, victim->slot, i, touched);
-        }
-        victim = victim->newer;
-    }
-    return arena_left(set->shared.arena) >= bytes;
+    return budget_reserve(set->shared.arena, set->retention.oldest, bytes);
 }
 
 void processes_on_wake(struct processes *set)
@@ -356,59 +258,24 @@ void processes_on_wake(struct processes *set)
             process_on_exit(process, &exit);
         exitlog_ack(set->exitlog);
     }
-    limit_exited(set);
+    retention_limit(&set->retention);
 }
 
 void processes_stats(const struct processes *set, struct processes_stats *ret_stats)
 {
     *ret_stats = (struct processes_stats){
         .running = set->running,
-        .exited = set->exited,
+        .exited = set->retention.count,
         .started = set->started,
         .failed = set->failed,
         .ring_bytes = arena_charged(set->shared.arena),
-        .ring_budget = set->ring_budget,
+        .ring_budget = arena_budget(set->shared.arena),
     };
     unsigned cursor = 0;
     const struct process *process;
     while ((process = processes_next(set, &cursor)))
         for (unsigned i = 0; i < process_output_count(process); i++)
             ret_stats->dropped += process->record->outputs[i].dropped;
-}
-
-static uint64_t default_budget(void)
-{
-    struct sysinfo info;
-    if (sysinfo(&info) < 0)
-        return UINT64_C(64) << 20;
-    return (uint64_t)info.totalram * info.mem_unit / 8;
-}
-
-static int by_exit(const void *left, const void *right)
-{
-    uint64_t a = (*(struct process *const *)left)->record->exit.exited_ns;
-    uint64_t b = (*(struct process *const *)right)->record->exit.exited_ns;
-    return a < b ? -1 : a > b;
-}
-
-/* Recovery finds the exited in the order of their slots. */
-static int sort_exited(struct processes *set, struct nsp_error *err)
-{
-    if (set->exited < 2)
-        return 0;
-    AUTO_FREE struct process **sorted = calloc(set->exited, sizeof *sorted);
-    if (!sorted)
-        return nsp_fail_on(err, NSP_E_EXHAUSTED, "memory",
-                           "no memory to sort the exited processes");
-    unsigned count = 0;
-    for (struct process *process = set->oldest; process; process = process->newer)
-        sorted[count++] = process;
-    qsort(sorted, count, sizeof *sorted, by_exit);
-    set->oldest = set->newest = NULL;
-    for (unsigned i = 0; i < count; i++)
-        append_exited(set, sorted[i]);
-    arm_age(set);
-    return 0;
 }
 
 static int recover_all(struct processes *set, struct inherit *inherit, struct nsp_error *err)
@@ -429,7 +296,18 @@ static int recover_all(struct processes *set, struct inherit *inherit, struct ns
     for (unsigned slot = set->highest; slot-- > 0;)
         if (!set->slots[slot])
             set->free_slots[set->free_count++] = (uint16_t)slot;
-    return sort_exited(set, err);
+    /* They were found in the order of their slots. */
+    return retention_sort(&set->retention, err);
+}
+
+static void on_forget(void *arg, struct process *process)
+{
+    processes_remove(arg, process);
+}
+
+static void on_fatal(void *arg, const char *what, const struct nsp_error *err)
+{
+    processes_fatal(arg, what, err);
 }
 
 int processes_new(const struct processes_config *config, const struct store_item *items,
@@ -442,13 +320,13 @@ int processes_new(const struct processes_config *config, const struct store_item
         return nsp_fail_on(err, NSP_E_EXHAUSTED, "memory", "no memory for the process set");
     }
     set->config = *config;
-    set->ring_budget = config->ring_budget ? config->ring_budget : default_budget();
+    uint64_t ring_budget = config->ring_budget ? config->ring_budget : budget_default();
     idmap_init(&set->by_id, TABLE_SLOTS);
     idmap_init(&set->by_key, TABLE_SLOTS);
-    if (shared_open(&set->shared, inherit, set->ring_budget, config->store, err) < 0 ||
+    if (shared_open(&set->shared, inherit, ring_budget, config->store, err) < 0 ||
         random_name_bytes(&set->hash_seed, sizeof set->hash_seed, err) < 0 ||
         exitlog_open(config->claims_fd, config->exits_fd, &set->exitlog, err) < 0 ||
-        timer_new(config->loop, on_age, set, &set->age_timer, err) < 0 ||
+        retention_init(&set->retention, config->loop, on_forget, on_fatal, set, err) < 0 ||
         recover_all(set, inherit, err) < 0) {
         processes_free(set);
         return -1;
@@ -473,7 +351,7 @@ void processes_free(struct processes *set)
     }
     idmap_done(&set->by_id);
     idmap_done(&set->by_key);
-    timer_free(set->age_timer);
+    retention_done(&set->retention);
     exitlog_free(set->exitlog);
     shared_close(&set->shared);
     free(set);

@@ -231,6 +231,41 @@ void process_set_kill(struct process *process)
     PROCESS_SET_AWAIT(process_is_exited(process));
 }
 
+struct process *process_set_entry(const char *id, const char *key)
+{
+    struct process *process = NULL;
+    ck_assert_int_eq(processes_allocate(process_set.set, id, key, &process, NULL), 0);
+    for (unsigned i = 0; i < TABLE_OUTPUTS; i++) {
+        process->outputs[i].ring.state = &process->record->outputs[i].ring;
+        ring_init_state(process->outputs[i].ring.state, NSP_LIMIT_RING_MIN);
+    }
+    return process;
+}
+
+struct process *process_set_exited_entry(unsigned number, uint64_t exited_ns)
+{
+    char id[16];
+    snprintf(id, sizeof id, "p%u", number);
+    struct process *process = process_set_entry(id, "");
+    process->record->state = TABLE_RUNNING;
+    process_on_exit(process, &(struct exitlog_record){.exited_ns = exited_ns, .pid = 99999999});
+    return process;
+}
+
+struct process *process_set_numbered(unsigned number)
+{
+    char id[16];
+    snprintf(id, sizeof id, "p%u", number);
+    return processes_find(process_set.set, id);
+}
+
+struct processes_stats process_set_stats(void)
+{
+    struct processes_stats result;
+    processes_stats(process_set.set, &result);
+    return result;
+}
+
 static int open_its(const struct process *process, int number, int flags)
 {
     char path[64];

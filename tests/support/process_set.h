@@ -68,6 +68,14 @@ struct process *process_set_shell(const char *script);
 /* Kills it and waits for its exit to be read. */
 void process_set_kill(struct process *process);
 
+/* A process in the books only: nothing ever ran. */
+struct process *process_set_entry(const char *id, const char *key);
+/* One that has exited, found by its number. */
+struct process *process_set_exited_entry(unsigned number, uint64_t exited_ns);
+struct process *process_set_numbered(unsigned number);
+
+struct processes_stats process_set_stats(void);
+
 /* A process that does nothing, while the test holds the ends of its pipes that it has: its output
  * is what the test writes to out, what arrives at its standard input is read from in. */
 struct puppet {

@@ -43,15 +43,6 @@ static struct puppet puppet_with_ring(uint64_t bytes)
     return process_set_puppet_of(options);
 }
 
-/* Exited, and nobody holds its pipes any more. */
-static void end(struct puppet *puppet)
-{
-    puppet_close_output(puppet, 0);
-    puppet_close_output(puppet, 1);
-    process_set_kill(puppet->process);
-    PROCESS_SET_AWAIT(!state_of(puppet, 0)->is_open && !state_of(puppet, 1)->is_open);
-}
-
 /* Growth and budget */
 
 START_TEST(a_ring_grows_with_its_output_up_to_its_size)
@@ -99,47 +90,6 @@ START_TEST(a_ring_grows_only_as_far_as_the_budget_permits)
     ck_assert_uint_le(state_of(&puppet, 0)->ring.size, 2 * RING);
     ck_assert_uint_le(charged(), 3 * RING);
     ck_assert_uint_eq(state_of(&puppet, 0)->ring.head, 8 * RING);
-}
-END_TEST
-
-START_TEST(exited_output_gives_way_oldest_first)
-{
-    set_budget(8 * RING);
-    struct puppet oldest = puppet_with_ring(RING), newer = puppet_with_ring(RING);
-    puppet_flood(&oldest, 0, 0, RING);
-    puppet_flood(&newer, 0, 0, RING);
-    end(&oldest);
-    end(&newer);
-    ck_assert_uint_eq(charged(), 2 * RING);
-    ck_assert(processes_reserve(process_set.set, 6 * RING));
-    ck_assert(!state_of(&oldest, 0)->is_evicted);
-    ck_assert(processes_reserve(process_set.set, 7 * RING));
-    ck_assert(state_of(&oldest, 0)->is_evicted);
-    ck_assert_uint_eq(state_of(&oldest, 0)->ring.tail, RING);
-    ck_assert(!state_of(&newer, 0)->is_evicted);
-    ck_assert_uint_eq(charged(), RING);
-    ck_assert(!processes_reserve(process_set.set, 9 * RING));
-    ck_assert(state_of(&newer, 0)->is_evicted);
-    ck_assert_uint_eq(charged(), 0);
-}
-END_TEST
-
-START_TEST(output_that_is_open_or_promised_does_not_give_way)
-{
-    struct puppet open = puppet_with_ring(RING), promised = puppet_with_ring(RING);
-    struct reader reader;
-    puppet_say(&open, 0, "abc");
-    puppet_say(&promised, 0, "abc");
-    ck_assert_int_eq(reader_attach(&reader, promised.process, &lossless, on_superseded, NULL, NULL),
-                     0);
-    process_set_kill(open.process);
-    end(&promised);
-    processes_reserve(process_set.set, UINT64_MAX);
-    ck_assert(!state_of(&open, 0)->is_evicted);
-    ck_assert(!state_of(&promised, 0)->is_evicted);
-    reader_detach(&reader, false);
-    processes_reserve(process_set.set, UINT64_MAX);
-    ck_assert(state_of(&promised, 0)->is_evicted);
 }
 END_TEST
 
@@ -385,8 +335,6 @@ static Suite *suite(void)
     PROCESS_SET_CASE(result, "budget", a_ring_grows_with_its_output_up_to_its_size,
                      only_touched_pages_are_charged, a_ring_that_has_wrapped_touches_no_more,
                      a_ring_grows_only_as_far_as_the_budget_permits,
-                     exited_output_gives_way_oldest_first,
-                     output_that_is_open_or_promised_does_not_give_way,
                      a_forgotten_process_gives_its_charge_back);
     PROCESS_SET_CASE(
         result, "policies", under_auto_nothing_blocks_without_a_lossless_reader,
