@@ -121,14 +121,6 @@ static void on_supervisor(void *arg, unsigned ready)
     loop_defer(program->loop, &program->stop);
 }
 
-static int watch(struct program *program, int fd, io_callback callback, struct io **ret_io,
-                 struct nsp_error *err)
-{
-    if (io_new(program->loop, fd, callback, program, ret_io, err) < 0)
-        return -1;
-    return io_want(*ret_io, IO_READ, err);
-}
-
 static bool is_directory(const char *path)
 {
     struct stat status;
@@ -259,8 +251,10 @@ static int start(struct program *program, struct items *items, struct nsp_error 
         session_server_new(program->loop, &callbacks, program->dispatch, &program->sessions, err) <
             0 ||
         make_services(program, err) < 0 ||
-        watch(program, STOREWIRE_FD_SOCKET, on_supervisor, &program->supervisor, err) < 0 ||
-        watch(program, STOREWIRE_FD_WAKE, on_wake, &program->wake, err) < 0)
+        io_new(program->loop, STOREWIRE_FD_SOCKET, IO_READ, on_supervisor, program,
+               &program->supervisor, err) < 0 ||
+        io_new(program->loop, STOREWIRE_FD_WAKE, IO_READ, on_wake, program, &program->wake, err) <
+            0)
         return -1;
     for (unsigned i = 0; i < program->options->listen_count; i++)
         if (listen_on(program, items, i, err) < 0)

@@ -19,6 +19,7 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
+#include "protocol/cleanup.h"
 
 /* Ten years: far from the overflow of libevent's sums. */
 #define LONGEST_DELAY_NS (UINT64_C(315360000) * CLOCK_NS_PER_S)
@@ -164,22 +165,6 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     io->callback(io->arg, what & EV_WRITE ? IO_WRITE : IO_READ);
 }
 
-int io_new(struct loop *loop, int fd, io_callback callback, void *arg, struct io **ret_io,
-           struct nsp_error *err)
-{
-    struct io *io = calloc(1, sizeof *io);
-    if (!io)
-        return nsp_fail(err, NSP_E_EXHAUSTED, "no memory to watch a descriptor");
-    *io = (struct io){.callback = callback, .arg = arg, .fd = fd};
-    if (event_assign(&io->read_event, loop->base, fd, EV_READ | EV_PERSIST, on_event, io) < 0 ||
-        event_assign(&io->write_event, loop->base, fd, EV_WRITE | EV_PERSIST, on_event, io) < 0) {
-        free(io);
-        return nsp_fail_errno(err, NSP_E_SYSTEM, EINVAL, "event_assign", NULL);
-    }
-    *ret_io = io;
-    return 0;
-}
-
 /* libevent's own books stay as they were when the kernel refuses. */
 static int switch_direction(struct io *io, unsigned direction)
 {
@@ -205,6 +190,24 @@ fail:;
     if (io->wanted != before)
         (void)switch_direction(io, IO_READ);
     return nsp_fail_errno(err, NSP_E_SYSTEM, saved, "epoll_ctl", NULL);
+}
+
+int io_new(struct loop *loop, int fd, unsigned wanted, io_callback callback, void *arg,
+           struct io **ret_io, struct nsp_error *err)
+{
+    AUTO_FREE struct io *io = calloc(1, sizeof *io);
+    if (!io)
+        return nsp_fail(err, NSP_E_EXHAUSTED, "no memory to watch a descriptor");
+    *io = (struct io){.callback = callback, .arg = arg, .fd = fd};
+    if (event_assign(&io->read_event, loop->base, fd, EV_READ | EV_PERSIST, on_event, io) < 0 ||
+        event_assign(&io->write_event, loop->base, fd, EV_WRITE | EV_PERSIST, on_event, io) < 0)
+        return nsp_fail_errno(err, NSP_E_SYSTEM, EINVAL, "event_assign", NULL);
+    if (io_want(io, wanted, err) < 0) {
+        io_free(STEAL(io));
+        return -1;
+    }
+    *ret_io = STEAL(io);
+    return 0;
 }
 
 unsigned io_wanted(const struct io *io)

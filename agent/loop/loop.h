@@ -38,9 +38,9 @@ struct loop_deferred {
 void loop_defer(struct loop *loop, struct loop_deferred *deferred);
 void loop_undefer(struct loop *loop, struct loop_deferred *deferred); /* no-op when not queued */
 
-/* Watches fd (borrowed, non-blocking) for nothing yet: see io_want. */
-int io_new(struct loop *loop, int fd, io_callback callback, void *arg, struct io **ret_io,
-           struct nsp_error *err);
+/* Watches fd (borrowed, non-blocking) for what is wanted, which may be nothing yet: see io_want. */
+int io_new(struct loop *loop, int fd, unsigned wanted, io_callback callback, void *arg,
+           struct io **ret_io, struct nsp_error *err);
 /* Which of IO_READ | IO_WRITE to wait for; the same again costs nothing. Can fail (ENOMEM in
  * epoll_ctl): then the state is as before. */
 int io_want(struct io *io, unsigned wanted, struct nsp_error *err);

@@ -157,7 +157,7 @@ static void on_writable(void *arg, unsigned ready)
 
 int input_open(struct input *input, int fd, struct nsp_error *err)
 {
-    if (io_new(processes_loop(input->process->set), fd, on_writable, input, &input->io, err) < 0)
+    if (io_new(processes_loop(input->process->set), fd, 0, on_writable, input, &input->io, err) < 0)
         return -1;
     input->fd = fd;
     note_capacity(input);

@@ -334,14 +334,6 @@ static void on_status(void *arg, unsigned ready)
 
 int launch_watch(struct process *process, int fd, struct nsp_error *err)
 {
-    struct nsp_error problem = NSP_ERROR_INIT;
-    if (io_new(processes_loop(process->set), fd, on_status, process, &process->status, &problem) ==
-            0 &&
-        io_want(process->status, IO_READ, &problem) == 0)
-        return 0;
-    io_free(process->status);
-    process->status = NULL;
-    if (err)
-        *err = problem;
-    return -1;
+    return io_new(processes_loop(process->set), fd, IO_READ, on_status, process, &process->status,
+                  err);
 }

@@ -217,16 +217,9 @@ void output_resume(struct output *output)
 
 int output_open(struct output *output, int fd, struct nsp_error *err)
 {
-    struct nsp_error problem = NSP_ERROR_INIT;
-    if (io_new(processes_loop(output->process->set), fd, on_readable, output, &output->io,
-               &problem) < 0 ||
-        io_want(output->io, IO_READ, &problem) < 0) {
-        io_free(output->io);
-        output->io = NULL;
-        if (err)
-            *err = problem;
+    if (io_new(processes_loop(output->process->set), fd, IO_READ, on_readable, output, &output->io,
+               err) < 0)
         return -1;
-    }
     output->fd = fd;
     update_promise(output);
     return 0;

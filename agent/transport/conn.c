@@ -147,12 +147,8 @@ int conn_new(struct loop *loop, int fd, const struct transport *transport,
     nsp_buf_init(&conn->input, limits->input);
     nsp_buf_init(&conn->output, limits->output);
     transport->prepare(fd, (int)conn->low);
-    if (io_new(loop, fd, on_io, conn, &conn->io, err) < 0)
+    if (io_new(loop, fd, IO_READ, on_io, conn, &conn->io, err) < 0)
         return -1;
-    if (io_want(conn->io, IO_READ, err) < 0) {
-        io_free(conn->io);
-        return -1;
-    }
     (void)STEAL_FD(owned);
     *ret_conn = STEAL(conn);
     return 0;

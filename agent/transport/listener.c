@@ -193,8 +193,7 @@ int listener_start(struct listener *listener, struct loop *loop, listener_callba
     listener->arg = arg;
     listener->reserve = open_reserve();
     if (timer_new(loop, on_rested, listener, &listener->rest, err) < 0 ||
-        io_new(loop, listener->fd, on_io, listener, &listener->io, err) < 0 ||
-        io_want(listener->io, IO_READ, err) < 0) {
+        io_new(loop, listener->fd, IO_READ, on_io, listener, &listener->io, err) < 0) {
         listener_stop(listener);
         return -1;
     }

@@ -95,9 +95,9 @@ int process_set_try_start(struct nsp_error *err)
         store_done(&process_set.store);
         return -1;
     }
-    ck_assert_int_eq(
-        io_new(process_set.loop, supervisor->wake_fd, on_wake, NULL, &process_set.wake, NULL), 0);
-    ck_assert_int_eq(io_want(process_set.wake, IO_READ, NULL), 0);
+    ck_assert_int_eq(io_new(process_set.loop, supervisor->wake_fd, IO_READ, on_wake, NULL,
+                            &process_set.wake, NULL),
+                     0);
     return 0;
 }
 

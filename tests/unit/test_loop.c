@@ -68,7 +68,7 @@ START_TEST(readable_descriptor_calls_back)
     int fds[2];
     struct counter counter = {0};
     ck_assert_int_eq(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
-    ck_assert_int_eq(io_new(loop, fds[0], on_io_count, &counter, &counter.io, NULL), 0);
+    ck_assert_int_eq(io_new(loop, fds[0], 0, on_io_count, &counter, &counter.io, NULL), 0);
     ck_assert_int_eq(io_fd(counter.io), fds[0]);
     ck_assert_uint_eq(io_wanted(counter.io), 0);
     ck_assert_int_eq(write(fds[1], "x", 1), 1);
@@ -93,8 +93,8 @@ START_TEST(both_directions_are_told_apart)
     int fds[2];
     struct counter counter = {0};
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-    ck_assert_int_eq(io_new(loop, fds[0], on_io_count, &counter, &counter.io, NULL), 0);
-    ck_assert_int_eq(io_want(counter.io, IO_READ | IO_WRITE, NULL), 0);
+    ck_assert_int_eq(
+        io_new(loop, fds[0], IO_READ | IO_WRITE, on_io_count, &counter, &counter.io, NULL), 0);
     run_for(1000);
     ck_assert_uint_eq(counter.ready, IO_WRITE);
     ck_assert_int_eq(io_want(counter.io, IO_READ, NULL), 0);
@@ -113,8 +113,7 @@ START_TEST(hang_up_counts_as_wanted_direction)
     int fds[2];
     struct counter counter = {0};
     ck_assert_int_eq(pipe2(fds, O_NONBLOCK), 0);
-    ck_assert_int_eq(io_new(loop, fds[1], on_io_count, &counter, &counter.io, NULL), 0);
-    ck_assert_int_eq(io_want(counter.io, IO_READ, NULL), 0);
+    ck_assert_int_eq(io_new(loop, fds[1], IO_READ, on_io_count, &counter, &counter.io, NULL), 0);
     close(fds[0]);
     run_for(1000);
     ck_assert_uint_eq(counter.ready, IO_READ);
@@ -128,8 +127,8 @@ START_TEST(io_may_free_itself_in_its_callback)
     struct counter counter = {0};
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
     ck_assert_int_eq(write(fds[1], "x", 1), 1);
-    ck_assert_int_eq(io_new(loop, fds[0], on_io_free, &counter, &counter.io, NULL), 0);
-    ck_assert_int_eq(io_want(counter.io, IO_READ | IO_WRITE, NULL), 0);
+    ck_assert_int_eq(
+        io_new(loop, fds[0], IO_READ | IO_WRITE, on_io_free, &counter, &counter.io, NULL), 0);
     run_for(20);
     ck_assert_int_eq(counter.calls, 1);
     ck_assert_int_eq(fcntl(fds[0], F_GETFD), 0);
@@ -145,7 +144,7 @@ START_TEST(refused_interest_leaves_the_state)
     /* A regular file cannot be watched (epoll_ctl(2), EPERM). */
     int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
     ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(io_new(loop, fd, on_io_count, &counter, &counter.io, NULL), 0);
+    ck_assert_int_eq(io_new(loop, fd, 0, on_io_count, &counter, &counter.io, NULL), 0);
     ck_assert_int_eq(io_want(counter.io, IO_READ, &err), -1);
     ck_assert_int_eq(err.code, NSP_E_SYSTEM);
     ck_assert_int_eq(err.sys_errno, EPERM);
@@ -156,6 +155,20 @@ START_TEST(refused_interest_leaves_the_state)
 }
 END_TEST
 
+START_TEST(what_cannot_be_watched_from_the_start_is_left_alone)
+{
+    struct counter counter = {0};
+    struct nsp_error err = NSP_ERROR_INIT;
+    int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    ck_assert_int_eq(io_new(loop, fd, IO_READ, on_io_count, &counter, &counter.io, &err), -1);
+    ck_assert_int_eq(err.code, NSP_E_SYSTEM);
+    ck_assert_int_eq(err.sys_errno, EPERM);
+    ck_assert_ptr_null(counter.io);
+    ck_assert_int_ge(fcntl(fd, F_GETFD), 0);
+    close(fd);
+}
+END_TEST
+
 /* What is watched is the open file description, which outlives a close while a copy is there. */
 START_TEST(closed_io_is_silent_though_a_copy_is_open)
 {
@@ -163,8 +176,7 @@ START_TEST(closed_io_is_silent_though_a_copy_is_open)
     struct counter counter = {0};
     ck_assert_int_eq(pipe2(fds, O_NONBLOCK), 0);
     int copy = dup(fds[0]);
-    ck_assert_int_eq(io_new(loop, fds[0], on_io_count, &counter, &counter.io, NULL), 0);
-    ck_assert_int_eq(io_want(counter.io, IO_READ, NULL), 0);
+    ck_assert_int_eq(io_new(loop, fds[0], IO_READ, on_io_count, &counter, &counter.io, NULL), 0);
     io_close(counter.io);
     ck_assert_int_eq(write(fds[1], "x", 1), 1);
     run_for(20);
@@ -279,8 +291,7 @@ START_TEST(endless_deferring_does_not_starve_descriptors)
     int fds[2];
     ck_assert_int_eq(pipe2(fds, O_NONBLOCK), 0);
     ck_assert_int_eq(write(fds[1], "x", 1), 1);
-    ck_assert_int_eq(io_new(loop, fds[0], on_io_count, &counter, &counter.io, NULL), 0);
-    ck_assert_int_eq(io_want(counter.io, IO_READ, NULL), 0);
+    ck_assert_int_eq(io_new(loop, fds[0], IO_READ, on_io_count, &counter, &counter.io, NULL), 0);
     deferring.deferred = (struct loop_deferred){.callback = on_deferred_count, .arg = &deferring};
     loop_defer(loop, &deferring.deferred);
     run_for(2000);
@@ -302,6 +313,7 @@ static Suite *suite(void)
     tcase_add_test(tcase, hang_up_counts_as_wanted_direction);
     tcase_add_test(tcase, io_may_free_itself_in_its_callback);
     tcase_add_test(tcase, refused_interest_leaves_the_state);
+    tcase_add_test(tcase, what_cannot_be_watched_from_the_start_is_left_alone);
     tcase_add_test(tcase, closed_io_is_silent_though_a_copy_is_open);
     tcase_add_test(tcase, timer_runs_once_and_never_early);
     tcase_add_test(tcase, timer_set_again_replaces_and_cancel_stops);
