@@ -1,14 +1,12 @@
 #include "agent/process/input.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 
 #include "agent/base/log.h"
+#include "agent/process/pipe.h"
 #include "agent/process/processes.h"
 #include "protocol/limits.h"
-
-enum { PIPE_BYTES = 1 << 20, PAGE = 4096 };
 
 static void set_closed(struct input *input)
 {
@@ -70,15 +68,9 @@ static void finish_writer(struct input *input, struct input_writer *writer)
         writer->emptied(writer->arg);
 }
 
-static void note_capacity(struct input *input)
-{
-    int capacity = fcntl(input->fd, F_GETPIPE_SZ);
-    input->capacity = capacity > PAGE ? (size_t)capacity : PAGE;
-}
-
 /* About how much the pipe takes now: what is staged beyond that would be thrown away and written
  * again. Never 0, since only trying tells that the reader is gone. A pipe that was too small once
- * is made larger: fewer switches between us and the reader. */
+ * is made larger. */
 static size_t room_for(struct input *input, size_t wanted)
 {
     int waiting = 0;
@@ -86,11 +78,11 @@ static size_t room_for(struct input *input, size_t wanted)
         return wanted;
     size_t used = (size_t)waiting;
     if (input->capacity < used + wanted && !input->enlarged) {
-        (void)fcntl(input->fd, F_SETPIPE_SZ, PIPE_BYTES);
-        note_capacity(input);
+        pipe_enlarge(input->fd);
+        input->capacity = pipe_capacity(input->fd);
         input->enlarged = true;
     }
-    size_t room = input->capacity > used + PAGE ? input->capacity - used : PAGE;
+    size_t room = input->capacity > used + PIPE_PAGE ? input->capacity - used : PIPE_PAGE;
     return room < wanted ? room : wanted;
 }
 
@@ -160,7 +152,7 @@ int input_open(struct input *input, int fd, struct nsp_error *err)
     if (io_new(processes_loop(input->process->set), fd, 0, on_writable, input, &input->io, err) < 0)
         return -1;
     input->fd = fd;
-    note_capacity(input);
+    input->capacity = pipe_capacity(fd);
     return 0;
 }
 

@@ -1,7 +1,6 @@
 #include "agent/process/launch.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -12,6 +11,7 @@
 #include "agent/base/log.h"
 #include "agent/os/random.h"
 #include "agent/process/deadlines.h"
+#include "agent/process/pipe.h"
 #include "agent/process/processes.h"
 #include "protocol/cleanup.h"
 
@@ -125,18 +125,11 @@ static int map_rings(struct process *process, struct nsp_error *err)
     return 0;
 }
 
-static int make_pipe(int ret_ends[2], struct nsp_error *err)
-{
-    if (pipe2(ret_ends, O_CLOEXEC) < 0)
-        return nsp_fail_errno(err, NSP_E_EXHAUSTED, errno, "pipe2", "descriptors");
-    return 0;
-}
-
 static int open_output(struct process *process, unsigned number, struct child_ends *ends,
                        struct nsp_error *err)
 {
     int pipe[2];
-    if (make_pipe(pipe, err) < 0)
+    if (pipe_new(pipe, err) < 0)
         return -1;
     ends->stdio[number + 1] = pipe[1];
     if (output_open(&process->outputs[number], pipe[0], err) < 0) {
@@ -150,7 +143,7 @@ static int open_output(struct process *process, unsigned number, struct child_en
 static int open_input(struct process *process, struct child_ends *ends, struct nsp_error *err)
 {
     int pipe[2];
-    if (make_pipe(pipe, err) < 0)
+    if (pipe_new(pipe, err) < 0)
         return -1;
     ends->stdio[0] = pipe[0];
     if (input_open(&process->input, pipe[1], err) < 0) {

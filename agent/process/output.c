@@ -1,13 +1,13 @@
 #include "agent/process/output.h"
 
-#include <fcntl.h>
 #include <poll.h>
 
 #include "agent/base/log.h"
+#include "agent/process/pipe.h"
 #include "agent/process/processes.h"
 
 /* One turn of the loop takes at most so much from one output, so that others have their turn. */
-enum { TURN_BYTES = 4 * STAGE_BYTES, PIPE_BYTES = 1 << 20, PAGE = 4096 };
+enum { TURN_BYTES = 4 * STAGE_BYTES, PAGE = 4096 };
 
 static struct table_output *state_of(const struct output *output)
 {
@@ -109,11 +109,11 @@ static void wait_for_bytes(struct output *output, bool wanted)
         processes_fatal(output->process->set, "cannot watch an output", &err);
 }
 
-/* A pipe that was full once is made larger: fewer switches between the writer and us. */
+/* A pipe that was full once is made larger. */
 static void enlarge(struct output *output)
 {
     if (!output->enlarged)
-        (void)fcntl(output->fd, F_SETPIPE_SZ, PIPE_BYTES);
+        pipe_enlarge(output->fd);
     output->enlarged = true;
 }
 
@@ -189,7 +189,7 @@ void output_pump(struct output *output)
         total += moved;
         /* Less than a pipe page's worth left behind is likely nothing: leave it to the loop, unless
          * the exit makes it worth knowing that the pipe is empty. */
-        if (moved < PAGE && !process_is_exited(output->process)) {
+        if (moved < PIPE_PAGE && !process_is_exited(output->process)) {
             wait_for_bytes(output, true);
             break;
         }
