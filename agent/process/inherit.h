@@ -2,17 +2,11 @@
 #ifndef AGENT_INHERIT_H
 #define AGENT_INHERIT_H
 
-#include "agent/process/store.h"
-#include "agent/process/table.h"
-
-/* A process's descriptors; -1: not there. */
-struct inherit_streams {
-    int input, outputs[TABLE_OUTPUTS], status;
-};
+#include "agent/process/ends.h"
 
 struct inherit {
     int single[STOREWIRE_LISTENER]; /* by kind; -1: not there */
-    struct inherit_streams streams[TABLE_SLOTS];
+    struct ends ends[TABLE_SLOTS];
 };
 
 /* NULL without memory; free(3) it. Listeners are left out. */

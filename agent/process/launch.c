@@ -11,6 +11,7 @@
 #include "agent/base/log.h"
 #include "agent/os/random.h"
 #include "agent/process/deadlines.h"
+#include "agent/process/ends.h"
 #include "agent/process/pipe.h"
 #include "agent/process/processes.h"
 #include "protocol/cleanup.h"
@@ -166,19 +167,6 @@ static int open_streams(struct process *process, const struct launch_options *op
     return 0;
 }
 
-static int store_streams(const struct process *process, struct nsp_error *err)
-{
-    struct store_item items[4];
-    unsigned count = 0, slot = process->slot;
-    if (process->input.fd >= 0)
-        items[count++] = (struct store_item){{STOREWIRE_STDIN, slot}, process->input.fd};
-    items[count++] = (struct store_item){{STOREWIRE_STDOUT, slot}, process->outputs[0].fd};
-    if (process->outputs[1].fd >= 0)
-        items[count++] = (struct store_item){{STOREWIRE_STDERR, slot}, process->outputs[1].fd};
-    items[count++] = (struct store_item){{STOREWIRE_STATUS, slot}, spawn_status_fd(process->spawn)};
-    return store_put(processes_store(process->set), items, count, err);
-}
-
 static int run(struct process *process, const struct launch_options *options,
                const struct child_ends *ends, struct nsp_error *err)
 {
@@ -195,8 +183,10 @@ static int run(struct process *process, const struct launch_options *options,
     };
     struct exitlog *exitlog = processes_exitlog(process->set);
     if (spawn_prepare(&request, &process->spawn, err) < 0 ||
-        launch_watch(process, spawn_status_fd(process->spawn), err) < 0 ||
-        store_streams(process, err) < 0)
+        launch_watch(process, spawn_status_fd(process->spawn), err) < 0)
+        return -1;
+    const struct ends ours = ends_of(process);
+    if (ends_put(&ours, process->slot, processes_store(process->set), err) < 0)
         return -1;
     pid_t *pid_slot = exitlog_claim(exitlog, process->slot, process->record->generation);
     if (spawn_clone(process->spawn, pid_slot, &process->pidfd, err) < 0) {

@@ -3,6 +3,7 @@
 #include <poll.h>
 
 #include "agent/base/log.h"
+#include "agent/process/ends.h"
 #include "agent/process/pipe.h"
 #include "agent/process/processes.h"
 
@@ -69,12 +70,12 @@ static uint64_t make_room(struct output *output)
 
 static void close_pipe(struct output *output)
 {
-    static const enum storewire_kind kinds[] = {STOREWIRE_STDOUT, STOREWIRE_STDERR};
     io_close(output->io);
     output->io = NULL;
     output->fd = -1;
     update_promise(output);
-    store_drop(processes_store(output->process->set), kinds[output->number], output->process->slot);
+    store_drop(processes_store(output->process->set), ends_kind(ENDS_OUTPUT + output->number),
+               output->process->slot);
 }
 
 /* After the exit: the pipe has been seen empty, so what the process wrote is all in the ring. */

@@ -6,6 +6,7 @@
 #include "agent/base/log.h"
 #include "agent/os/spawn.h"
 #include "agent/process/deadlines.h"
+#include "agent/process/ends.h"
 #include "agent/process/launch.h"
 #include "agent/process/processes.h"
 
@@ -135,23 +136,10 @@ int process_forget(struct process *process, struct nsp_error *err)
     return 0;
 }
 
-static void drop_stored(const struct process *process)
-{
-    const struct table_record *record = process->record;
-    struct store *store = processes_store(process->set);
-    if (process->input.fd >= 0)
-        store_drop(store, STOREWIRE_STDIN, process->slot);
-    if (record->outputs[0].is_open)
-        store_drop(store, STOREWIRE_STDOUT, process->slot);
-    if (record->outputs[1].is_open)
-        store_drop(store, STOREWIRE_STDERR, process->slot);
-    if (process->status)
-        store_drop(store, STOREWIRE_STATUS, process->slot);
-}
-
 void process_release(struct process *process)
 {
-    drop_stored(process);
+    const struct ends ends = ends_of(process);
+    ends_drop(&ends, process->slot, processes_store(process->set));
     uint64_t touched = 0;
     for (unsigned i = 0; i < process_output_count(process); i++)
         if (process->outputs[i].ring.state)

@@ -286,10 +286,10 @@ static int recover_all(struct processes *set, struct inherit *inherit, struct ns
     set->highest = set->shared.table.header->highest;
     for (unsigned slot = 0; slot < TABLE_SLOTS; slot++)
         if (slot >= set->highest || records[slot].state == TABLE_FREE)
-            recover_drop_streams(set, slot, &inherit->streams[slot]);
+            ends_discard(&inherit->ends[slot], slot, set->config.store);
     for (unsigned slot = 0; slot < set->highest; slot++)
         if (records[slot].state != TABLE_FREE &&
-            recover_process(set, slot, &inherit->streams[slot], err) < 0)
+            recover_process(set, slot, &inherit->ends[slot], err) < 0)
             return -1;
     /* What recovery freed on its way is in the list already; make it anew, lowest slot on top. */
     set->free_count = 0;

@@ -59,30 +59,30 @@ static void complete_arrivals(struct process *process)
     }
 }
 
-static int attach_streams(struct process *process, struct inherit_streams *streams,
-                          struct nsp_error *err)
+static int attach_ends(struct process *process, struct ends *ends, struct nsp_error *err)
 {
     for (unsigned i = 0; i < process_output_count(process); i++) {
         struct table_output *state = &process->record->outputs[i];
         process->outputs[i].ring = (struct ring){&state->ring, process->region.rings[i]};
         arena_charge(processes_arena(process->set), output_touched(&process->outputs[i]));
-        if (state->is_open && streams->outputs[i] >= 0) {
-            if (output_open(&process->outputs[i], streams->outputs[i], err) < 0)
+        int *fd = &ends->fds[ENDS_OUTPUT + i];
+        if (state->is_open && *fd >= 0) {
+            if (output_open(&process->outputs[i], *fd, err) < 0)
                 return -1;
-            streams->outputs[i] = -1;
+            *fd = -1;
         } else {
             state->is_open = false;
         }
     }
     if (process->record->input != TABLE_INPUT_OPEN)
         return 0;
-    if (streams->input < 0) {
+    if (ends->fds[ENDS_INPUT] < 0) {
         process->record->input = TABLE_INPUT_CLOSED;
         return 0;
     }
-    if (input_open(&process->input, streams->input, err) < 0)
+    if (input_open(&process->input, ends->fds[ENDS_INPUT], err) < 0)
         return -1;
-    streams->input = -1;
+    ends->fds[ENDS_INPUT] = -1;
     return 0;
 }
 
@@ -113,37 +113,19 @@ static bool was_never_cloned(struct process *process)
            !exitlog_is_pending(exitlog, process->slot);
 }
 
-/* A copy that the store need not keep: closed here, dropped there. */
-static void drop_copy(struct processes *set, enum storewire_kind kind, unsigned slot, int *fd)
-{
-    if (*fd < 0)
-        return;
-    close(*fd);
-    *fd = -1;
-    store_drop(processes_store(set), kind, slot);
-}
-
-void recover_drop_streams(struct processes *set, unsigned slot, struct inherit_streams *streams)
-{
-    drop_copy(set, STOREWIRE_STDIN, slot, &streams->input);
-    drop_copy(set, STOREWIRE_STDOUT, slot, &streams->outputs[0]);
-    drop_copy(set, STOREWIRE_STDERR, slot, &streams->outputs[1]);
-    drop_copy(set, STOREWIRE_STATUS, slot, &streams->status);
-}
-
-static int revive(struct process *process, struct inherit_streams *streams, struct nsp_error *err)
+static int revive(struct process *process, struct ends *ends, struct nsp_error *err)
 {
     if (map_region(process->set, process->slot, &process->region, err) < 0 ||
-        attach_streams(process, streams, err) < 0)
+        attach_ends(process, ends, err) < 0)
         return -1;
     if (process->record->launch_failed) {
         /* Its client was told, or will start again; only the child's exit is still to come. */
         process->is_failed = true;
         processes_note_failure(process->set, process);
-    } else if (streams->status >= 0 && process->record->state == TABLE_STARTING) {
-        if (launch_watch(process, streams->status, err) < 0)
+    } else if (ends->fds[ENDS_STATUS] >= 0 && process->record->state == TABLE_STARTING) {
+        if (launch_watch(process, ends->fds[ENDS_STATUS], err) < 0)
             return -1;
-        streams->status = -1;
+        ends->fds[ENDS_STATUS] = -1;
     }
     complete_arrivals(process);
     reopen_pidfd(process);
@@ -157,21 +139,23 @@ static int revive(struct process *process, struct inherit_streams *streams, stru
     return 0;
 }
 
-int recover_process(struct processes *set, unsigned slot, const struct inherit_streams *found,
+int recover_process(struct processes *set, unsigned slot, const struct ends *found,
                     struct nsp_error *err)
 {
-    struct inherit_streams streams = *found;
+    struct store *store = processes_store(set);
+    struct ends ends = *found;
     struct process *process = NULL;
     if (!is_used(set, slot)) {
         log_warn("a process record cannot be used", "slot=%u", slot);
         table_end(processes_table(set), slot);
-        recover_drop_streams(set, slot, &streams);
+        ends_discard(&ends, slot, store);
         return 0;
     }
     /* Failing, the agent ends: its successor finds in the store what it has not dropped. */
-    if (processes_adopt(set, slot, &process, err) < 0 || revive(process, &streams, err) < 0)
+    if (processes_adopt(set, slot, &process, err) < 0 || revive(process, &ends, err) < 0)
         return -1;
-    recover_drop_streams(set, slot, &streams);
+    /* What is left the dead agent had not got round to dropping. */
+    ends_discard(&ends, slot, store);
     if (was_never_cloned(process))
         processes_remove(set, process);
     return 0;

@@ -7,17 +7,13 @@
 #ifndef AGENT_RECOVER_H
 #define AGENT_RECOVER_H
 
-#include "agent/process/inherit.h"
+#include "agent/process/ends.h"
 #include "agent/process/processes.h"
 
-/* Makes the process of a used record again. Takes the streams' descriptors in every case. A record
- * that cannot be used is freed, with a word in the log. Without memory the agent cannot go on. */
-int recover_process(struct processes *set, unsigned slot, const struct inherit_streams *streams,
+/* Makes the process of a used record again. Takes its ends in every case. A record that cannot be
+ * used is freed, with a word in the log. Without memory the agent cannot go on. */
+int recover_process(struct processes *set, unsigned slot, const struct ends *found,
                     struct nsp_error *err);
-
-/* Descriptors of a slot that nobody has taken (others are -1): the dead agent had not got round to
- * dropping them. */
-void recover_drop_streams(struct processes *set, unsigned slot, struct inherit_streams *streams);
 
 /* Where the bytes in the staging pipes belong. Before recover_process. */
 int recover_stages(struct processes *set, struct nsp_error *err);

@@ -10,10 +10,8 @@ START_TEST(nothing_there_is_minus_one_everywhere)
     for (unsigned i = 0; i < STOREWIRE_LISTENER; i++)
         ck_assert_int_eq(inherit->single[i], -1);
     for (unsigned i = 0; i < TABLE_SLOTS; i++) {
-        ck_assert_int_eq(inherit->streams[i].input, -1);
-        ck_assert_int_eq(inherit->streams[i].outputs[0], -1);
-        ck_assert_int_eq(inherit->streams[i].outputs[1], -1);
-        ck_assert_int_eq(inherit->streams[i].status, -1);
+        for (unsigned end = 0; end < ENDS; end++)
+            ck_assert_int_eq(inherit->ends[i].fds[end], -1);
     }
     free(inherit);
 }
@@ -30,10 +28,10 @@ START_TEST(each_kind_comes_to_its_place)
     ck_assert_int_eq(inherit->single[STOREWIRE_TABLE], 10);
     ck_assert_int_eq(inherit->single[STOREWIRE_ARENA], -1);
     ck_assert_int_eq(inherit->single[STOREWIRE_INPUT_STAGE_WRITE], 11);
-    ck_assert_int_eq(inherit->streams[0].input, 12);
-    ck_assert_int_eq(inherit->streams[3].outputs[0], 13);
-    ck_assert_int_eq(inherit->streams[3].outputs[1], 14);
-    ck_assert_int_eq(inherit->streams[TABLE_SLOTS - 1].status, 15);
+    ck_assert_int_eq(inherit->ends[0].fds[ENDS_INPUT], 12);
+    ck_assert_int_eq(inherit->ends[3].fds[ENDS_OUTPUT], 13);
+    ck_assert_int_eq(inherit->ends[3].fds[ENDS_OUTPUT + 1], 14);
+    ck_assert_int_eq(inherit->ends[TABLE_SLOTS - 1].fds[ENDS_STATUS], 15);
     free(inherit);
 }
 END_TEST
@@ -46,9 +44,9 @@ START_TEST(listeners_and_slots_that_there_are_not_are_left_out)
         {{STOREWIRE_STATUS, UINT32_MAX}, 12},
     };
     struct inherit *inherit = inherit_new(items, sizeof items / sizeof items[0]);
-    ck_assert_int_eq(inherit->streams[0].input, -1);
-    ck_assert_int_eq(inherit->streams[TABLE_SLOTS - 1].input, -1);
-    ck_assert_int_eq(inherit->streams[TABLE_SLOTS - 1].status, -1);
+    ck_assert_int_eq(inherit->ends[0].fds[ENDS_INPUT], -1);
+    ck_assert_int_eq(inherit->ends[TABLE_SLOTS - 1].fds[ENDS_INPUT], -1);
+    ck_assert_int_eq(inherit->ends[TABLE_SLOTS - 1].fds[ENDS_STATUS], -1);
     free(inherit);
 }
 END_TEST
