@@ -34,14 +34,15 @@ struct check {
     size_t nodes;
     struct key *keys; /* fixed, or allocated */
     size_t key_count, key_capacity;
+    size_t fault; /* where the text was refused with PARSE */
     struct nsp_error *err;
     struct key fixed[FIXED_KEYS];
 };
 
 static int refuse(struct check *check, const char *reason)
 {
-    return nsp_fail(check->err, NSP_E_PARSE, "%s at byte %zu", reason,
-                    (size_t)(check->at - check->start));
+    check->fault = (size_t)(check->at - check->start);
+    return nsp_fail(check->err, NSP_E_PARSE, "%s", reason);
 }
 
 static int refuse_limit(struct check *check, const char *limit, const char *what, unsigned value)
@@ -254,8 +255,8 @@ static int push_key(struct check *check, uint32_t hash, size_t offset)
 
 static int refuse_duplicate(struct check *check, const struct key *a, const struct key *b)
 {
-    uint32_t later = a->offset > b->offset ? a->offset : b->offset;
-    return nsp_fail(check->err, NSP_E_PARSE, "duplicate key at byte %u", later);
+    check->fault = a->offset > b->offset ? a->offset : b->offset;
+    return nsp_fail(check->err, NSP_E_PARSE, "duplicate key");
 }
 
 /* An object closes whose keys are those from `first` on. */
@@ -456,7 +457,7 @@ static int check_text(struct check *check)
     return check->at == check->end ? 0 : refuse(check, "something follows the message");
 }
 
-int nsp_json_check(const char *text, size_t length, struct nsp_error *err)
+int nsp_json_check_place(const char *text, size_t length, size_t *ret_offset, struct nsp_error *err)
 {
     if (length > NSP_LIMIT_JSON_MESSAGE)
         return nsp_fail_on(err, NSP_E_EXHAUSTED, "json_message",
@@ -468,9 +469,25 @@ int nsp_json_check(const char *text, size_t length, struct nsp_error *err)
     check.keys = check.fixed;
     check.key_count = 0;
     check.key_capacity = FIXED_KEYS;
+    check.fault = 0;
     check.err = err;
     int result = check_text(&check);
     if (check.keys != check.fixed)
         free(check.keys);
+    if (result < 0)
+        *ret_offset = check.fault;
     return result;
+}
+
+int nsp_json_check(const char *text, size_t length, struct nsp_error *err)
+{
+    struct nsp_error reason = NSP_ERROR_INIT;
+    size_t offset;
+    if (nsp_json_check_place(text, length, &offset, &reason) == 0)
+        return 0;
+    if (reason.code == NSP_E_PARSE)
+        return nsp_fail(err, NSP_E_PARSE, "%s at byte %zu", reason.msg, offset);
+    if (err)
+        *err = reason;
+    return -1;
 }

@@ -20,6 +20,11 @@
 /* PARSE with the byte position and the reason; EXHAUSTED for depth, values, size and memory. */
 int nsp_json_check(const char *text, size_t length, struct nsp_error *err);
 
+/* The same for a text of several lines: the reason alone, and on PARSE where it is (bytes from the
+ * start; length at the end). */
+int nsp_json_check_place(const char *text, size_t length, size_t *ret_offset,
+                         struct nsp_error *err);
+
 /* True when the bytes are well-formed UTF-8 (RFC 3629) without NUL. */
 static inline bool nsp_json_is_text(const void *bytes, size_t length)
 {

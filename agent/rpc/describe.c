@@ -129,16 +129,50 @@ static void write_label(struct reply *reply, const struct param_field *field)
     write_types(reply, "string", "number");
 }
 
+static void write_nested(struct reply *reply, const struct param_field *field);
+
+static void write_list(struct reply *reply, const struct param_field *field)
+{
+    reply_text(reply, "type", "array");
+    reply_open_object(reply, "items");
+    write_nested(reply, field);
+    reply_close(reply);
+    write_bounds(reply, field, "minItems", "maxItems");
+}
+
 static void (*const schema_writers[])(struct reply *reply, const struct param_field *field) = {
     [PARAM_BOOL] = write_boolean,        [PARAM_INT] = write_integer,
     [PARAM_STRING] = write_text,         [PARAM_BYTES] = write_bytes,
     [PARAM_PATH] = write_bytes,          [PARAM_ENUM] = write_choices,
     [PARAM_ARGUMENTS] = write_arguments, [PARAM_VARIABLES] = write_variables,
     [PARAM_LIMITS] = write_limits,       [PARAM_SIGNAL] = write_signal,
-    [PARAM_LABEL] = write_label,
+    [PARAM_LABEL] = write_label,         [PARAM_OBJECT] = write_nested,
+    [PARAM_OBJECTS] = write_list,
 };
 _Static_assert(sizeof schema_writers / sizeof *schema_writers == PARAM_TYPE_COUNT,
                "one writer a type");
+
+/* The schema of an object that the field's table decodes. */
+static void write_nested(struct reply *reply, const struct param_field *field)
+{
+    const struct param_table *table = field->table;
+    reply_text(reply, "type", "object");
+    reply_bool(reply, "additionalProperties", false);
+    reply_open_array(reply, "required");
+    for (size_t i = 0; i < table->count; i++)
+        if (table->fields[i].flags & PARAM_REQUIRED)
+            reply_text(reply, NULL, table->fields[i].name);
+    reply_close(reply);
+    reply_open_object(reply, "properties");
+    for (const struct param_field *at = table->fields; at < table->fields + table->count; at++) {
+        reply_open_object(reply, at->name);
+        if (at->doc)
+            reply_text(reply, "description", at->doc);
+        schema_writers[at->type](reply, at);
+        reply_close(reply);
+    }
+    reply_close(reply);
+}
 
 /* The document */
 

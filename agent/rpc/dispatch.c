@@ -68,6 +68,19 @@ static const struct entry *find(const struct dispatch *dispatch, const char *nam
     return bsearch(&key, dispatch->entries, dispatch->count, sizeof key, compare_entries);
 }
 
+/* The tables of inner objects as well. */
+static bool is_small_enough(const struct param_field *fields, size_t count)
+{
+    if (count > PARAM_FIELDS_MAX)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        const struct param_table *table = fields[i].table;
+        if (table && !is_small_enough(table->fields, table->count))
+            return false;
+    }
+    return true;
+}
+
 int dispatch_add(struct dispatch *dispatch, const struct method *methods, size_t count,
                  void *service, struct nsp_error *err)
 {
@@ -78,7 +91,7 @@ int dispatch_add(struct dispatch *dispatch, const struct method *methods, size_t
     for (size_t i = 0; i < dispatch->count; i++)
         entries[i] = dispatch->entries[i];
     for (size_t i = 0; i < count; i++) {
-        if (methods[i].field_count > PARAM_FIELDS_MAX)
+        if (!is_small_enough(methods[i].fields, methods[i].field_count))
             return nsp_fail_on(err, NSP_E_INTERNAL, methods[i].name, "%s has too many fields",
                                methods[i].name);
         entries[dispatch->count + i] = (struct entry){.method = &methods[i], .service = service};

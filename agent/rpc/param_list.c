@@ -23,14 +23,16 @@ int param_list_arguments(struct param_decoder *decoder, const struct json *value
     char **items = take_list(decoder, value, JSON_ARRAY, sizeof *items, &count);
     if (!items)
         return -1;
-    char **item = items;
+    size_t index = 0;
     for (const struct json *at = json_first(value); at; at = json_next(at)) {
         struct param_bytes bytes;
+        size_t outer = param_value_enter_element(decoder, index);
         if (param_value_take_bytes(decoder, at, false, &bytes) < 0)
             return -1;
-        *item++ = (char *)bytes.data;
+        param_value_leave(decoder, outer);
+        items[index++] = (char *)bytes.data;
     }
-    *item = NULL;
+    items[index] = NULL;
     *(struct param_strings *)target = (struct param_strings){.items = items, .count = count};
     return 0;
 }
@@ -51,7 +53,11 @@ static char *take_variable(struct param_decoder *decoder, const struct json *mem
     variable[length] = '=';
     /* The value's room begins right behind. */
     struct param_bytes bytes;
-    return param_value_take_bytes(decoder, member, false, &bytes) < 0 ? NULL : variable;
+    size_t outer = param_value_enter_member(decoder, name);
+    if (param_value_take_bytes(decoder, member, false, &bytes) < 0)
+        return NULL;
+    param_value_leave(decoder, outer);
+    return variable;
 }
 
 int param_list_variables(struct param_decoder *decoder, const struct json *value, void *target)
@@ -102,14 +108,18 @@ int param_list_limits(struct param_decoder *decoder, const struct json *value, v
     struct param_limit *item = items;
     for (const struct json *at = json_first(value); at; at = json_next(at), item++) {
         size_t size = strlen(json_name(at)) + 1;
+        if (size == 1)
+            return param_value_refuse(decoder, "has a name that is empty");
         char *name = param_value_room(decoder, size, 1);
         if (!name)
             return -1;
         memcpy(name, json_name(at), size);
         item->name = name;
+        size_t outer = param_value_enter_member(decoder, name);
         if (!limit_pair(at, item))
-            return param_value_refuse(decoder, "needs {soft, hard} for each, soft not above hard: "
+            return param_value_refuse(decoder, "must be {soft, hard}, soft not above hard: "
                                                "integers or \"unlimited\"");
+        param_value_leave(decoder, outer);
     }
     *(struct param_limits *)target = (struct param_limits){.items = items, .count = count};
     return 0;

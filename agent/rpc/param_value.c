@@ -1,16 +1,45 @@
 #include "agent/rpc/param_value.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "agent/os/signame.h"
 #include "protocol/base64.h"
 #include "protocol/limits.h"
 
+static size_t extend_path(struct param_decoder *decoder, int added)
+{
+    size_t outer = decoder->path_length, longest = sizeof decoder->path - 1;
+    size_t length = outer + (size_t)added;
+    decoder->path_length = length < longest ? length : longest;
+    return outer;
+}
+
+size_t param_value_enter_member(struct param_decoder *decoder, const char *name)
+{
+    size_t used = decoder->path_length;
+    return extend_path(decoder, snprintf(decoder->path + used, sizeof decoder->path - used, "%s%s",
+                                         used > 0 ? "." : "", name));
+}
+
+size_t param_value_enter_element(struct param_decoder *decoder, size_t index)
+{
+    size_t used = decoder->path_length;
+    return extend_path(decoder,
+                       snprintf(decoder->path + used, sizeof decoder->path - used, "[%zu]", index));
+}
+
+void param_value_leave(struct param_decoder *decoder, size_t outer_length)
+{
+    decoder->path_length = outer_length;
+    decoder->path[outer_length] = '\0';
+}
+
 void *param_value_room(struct param_decoder *decoder, size_t size, size_t alignment)
 {
     size_t padding = -(uintptr_t)decoder->room & (alignment - 1);
     if ((size_t)(decoder->room_end - decoder->room) < padding + size) {
-        nsp_fail_on(decoder->err, NSP_E_INTERNAL, decoder->field->name,
+        nsp_fail_on(decoder->err, NSP_E_INTERNAL, decoder->path,
                     "parameters need more memory than they were measured to");
         return NULL;
     }
@@ -22,15 +51,14 @@ void *param_value_room(struct param_decoder *decoder, size_t size, size_t alignm
 int param_value_refuse_type(struct param_decoder *decoder, const struct json *value,
                             const char *expected)
 {
-    const char *name = decoder->field->name;
-    return nsp_fail_on(decoder->err, NSP_E_INVALID_PARAMS, name, "%s must be %s, not %s", name,
-                       expected, json_type_name(json_type(value)));
+    return nsp_fail_on(decoder->err, NSP_E_INVALID_PARAMS, decoder->path, "%s must be %s, not %s",
+                       decoder->path, expected, json_type_name(json_type(value)));
 }
 
 int param_value_refuse(struct param_decoder *decoder, const char *reason)
 {
-    const char *name = decoder->field->name;
-    return nsp_fail_on(decoder->err, NSP_E_INVALID_PARAMS, name, "%s %s", name, reason);
+    return nsp_fail_on(decoder->err, NSP_E_INVALID_PARAMS, decoder->path, "%s %s", decoder->path,
+                       reason);
 }
 
 int param_value_check_range(struct param_decoder *decoder, int64_t number, const char *what)
@@ -39,10 +67,9 @@ int param_value_check_range(struct param_decoder *decoder, int64_t number, const
     params_bounds(decoder->field, &min, &max);
     if (number >= min && number <= max)
         return 0;
-    const char *name = decoder->field->name;
-    return nsp_fail_on(decoder->err, NSP_E_INVALID_PARAMS, name,
-                       "%s has %lld %s, but must have %lld to %lld", name, (long long)number, what,
-                       (long long)min, (long long)max);
+    return nsp_fail_on(decoder->err, NSP_E_INVALID_PARAMS, decoder->path,
+                       "%s has %lld %s, but must have %lld to %lld", decoder->path,
+                       (long long)number, what, (long long)min, (long long)max);
 }
 
 int param_value_bool(struct param_decoder *decoder, const struct json *value, void *target)
@@ -62,12 +89,10 @@ int param_value_int(struct param_decoder *decoder, const struct json *value, voi
         return param_value_refuse_type(decoder, value, "an integer");
     }
     params_bounds(decoder->field, &min, &max);
-    if (number < min || number > max) {
-        const char *name = decoder->field->name;
-        return nsp_fail_on(decoder->err, NSP_E_INVALID_PARAMS, name,
-                           "%s is %lld, but must be %lld to %lld", name, (long long)number,
+    if (number < min || number > max)
+        return nsp_fail_on(decoder->err, NSP_E_INVALID_PARAMS, decoder->path,
+                           "%s is %lld, but must be %lld to %lld", decoder->path, (long long)number,
                            (long long)min, (long long)max);
-    }
     *(int64_t *)target = number;
     return 0;
 }

@@ -1,6 +1,7 @@
-/* Decoding in two steps: a walk over the object finds how much memory its decoded form can need at
- * most, so that one block is enough; then each member is looked up in the table and decoded into
- * the struct at the block's start, and what the struct points to is laid out behind it.
+/* Decoding in two steps: a walk over the object and its table finds how much memory its decoded
+ * form can need at most, so that one block is enough; then each member is looked up in the table
+ * and decoded into the struct at the block's start, and what the struct points to - other structs
+ * too - is laid out behind it.
  */
 #include "agent/rpc/params.h"
 
@@ -16,14 +17,18 @@
 #include "protocol/limits.h"
 
 enum {
-    NODE_ROOM = 48,  /* the most that one JSON value becomes beside its characters */
-    RLIMITS_MAX = 16 /* RLIM_NLIMITS */
+    NODE_ROOM = 48,   /* the most that one JSON value becomes beside its characters */
+    RLIMITS_MAX = 16, /* RLIM_NLIMITS */
+    OBJECTS_MAX = 1024,
 };
 
 struct params {
     size_t size; /* of the decoded struct */
     _Alignas(max_align_t) char bytes[];
 };
+
+static int decode_nested(struct param_decoder *decoder, const struct json *value, void *target);
+static int decode_list(struct param_decoder *decoder, const struct json *value, void *target);
 
 static const struct {
     param_decode decode;
@@ -40,6 +45,8 @@ static const struct {
     [PARAM_LIMITS] = {param_list_limits, RLIMITS_MAX},
     [PARAM_SIGNAL] = {param_value_signal, NSIG - 1},
     [PARAM_LABEL] = {param_value_label, NSP_LIMIT_REQUEST_ID},
+    [PARAM_OBJECT] = {decode_nested, 1},
+    [PARAM_OBJECTS] = {decode_list, OBJECTS_MAX},
 };
 _Static_assert(sizeof types / sizeof *types == PARAM_TYPE_COUNT, "one row a type");
 
@@ -72,6 +79,16 @@ bool params_label(const struct json_document *document, const struct json *value
     return true;
 }
 
+static const struct param_field *find_field(const struct param_table *table, const char *name)
+{
+    for (size_t i = 0; i < table->count; i++)
+        if (strcmp(table->fields[i].name, name) == 0)
+            return &table->fields[i];
+    return NULL;
+}
+
+/* Measuring */
+
 static size_t room_for(const struct json *value)
 {
     size_t room = NODE_ROOM;
@@ -87,6 +104,46 @@ static size_t room_for(const struct json *value)
     return room;
 }
 
+static size_t room_for_members(const struct param_table *table, const struct json *object);
+
+static size_t room_for_struct(const struct param_table *table, const struct json *value)
+{
+    size_t room = NODE_ROOM + table->size;
+    return json_type(value) == JSON_OBJECT ? room + room_for_members(table, value) : room;
+}
+
+/* A list that will be refused as a whole needs none. */
+static size_t room_for_field(const struct param_field *field, const struct json *value)
+{
+    if (field->type == PARAM_LABEL)
+        return NSP_LIMIT_REQUEST_ID + 1;
+    if (field->type == PARAM_OBJECT)
+        return room_for_struct(field->table, value);
+    if (field->type != PARAM_OBJECTS)
+        return room_for(value);
+    int64_t min, max;
+    params_bounds(field, &min, &max);
+    if (json_type(value) != JSON_ARRAY || json_count(value) > (size_t)max)
+        return 0;
+    size_t room = NODE_ROOM;
+    for (const struct json *at = json_first(value); at; at = json_next(at))
+        room += room_for_struct(field->table, at);
+    return room;
+}
+
+static size_t room_for_members(const struct param_table *table, const struct json *object)
+{
+    size_t room = 0;
+    for (const struct json *at = json_first(object); at; at = json_next(at)) {
+        const struct param_field *field = find_field(table, json_name(at));
+        if (field)
+            room += room_for_field(field, at);
+    }
+    return room;
+}
+
+/* Decoding */
+
 static void set_fallback(const struct param_field *field, char *base)
 {
     void *target = base + field->offset;
@@ -98,44 +155,77 @@ static void set_fallback(const struct param_field *field, char *base)
         *(bool *)target = field->fallback != 0;
 }
 
-static size_t find_field(const struct param_field *fields, size_t count, const char *name)
+/* seen has a bit for each field that was there. */
+static int complete(struct param_decoder *decoder, const struct param_table *table, uint64_t seen,
+                    char *base)
 {
-    size_t i = 0;
-    while (i < count && strcmp(fields[i].name, name) != 0)
-        i++;
-    return i;
-}
-
-/* Decodes the members; *ret_seen has a bit for each field that was there. */
-static int decode_members(struct param_decoder *decoder, const struct param_field *fields,
-                          size_t count, const struct json *object, char *base, uint64_t *ret_seen)
-{
-    uint64_t seen = 0;
-    for (const struct json *at = json_first(object); at; at = json_next(at)) {
-        size_t i = find_field(fields, count, json_name(at));
-        if (i == count)
-            return nsp_fail_on(decoder->err, NSP_E_INVALID_PARAMS, json_name(at),
-                               "unknown parameter %.100s", json_name(at));
-        decoder->field = &fields[i];
-        if (types[fields[i].type].decode(decoder, at, base + fields[i].offset) < 0)
-            return -1;
-        seen |= UINT64_C(1) << i;
+    for (size_t i = 0; i < table->count; i++) {
+        const struct param_field *field = &table->fields[i];
+        if (seen & UINT64_C(1) << i)
+            continue;
+        if (field->flags & PARAM_REQUIRED) {
+            param_value_enter_member(decoder, field->name);
+            return nsp_fail_on(decoder->err, NSP_E_INVALID_PARAMS, decoder->path,
+                               "parameter %s is missing", decoder->path);
+        }
+        set_fallback(field, base);
     }
-    *ret_seen = seen;
     return 0;
 }
 
-static int complete(const struct param_field *fields, size_t count, uint64_t seen, char *base,
-                    struct nsp_error *err)
+/* object NULL: one without members. */
+static int decode_struct(struct param_decoder *decoder, const struct param_table *table,
+                         const struct json *object, char *base)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (seen & UINT64_C(1) << i)
-            continue;
-        if (fields[i].flags & PARAM_REQUIRED)
-            return nsp_fail_on(err, NSP_E_INVALID_PARAMS, fields[i].name, "parameter %s is missing",
-                               fields[i].name);
-        set_fallback(&fields[i], base);
+    uint64_t seen = 0;
+    memset(base, 0, table->size);
+    for (const struct json *at = object ? json_first(object) : NULL; at; at = json_next(at)) {
+        size_t outer = param_value_enter_member(decoder, json_name(at));
+        const struct param_field *field = find_field(table, json_name(at));
+        if (!field)
+            return nsp_fail_on(decoder->err, NSP_E_INVALID_PARAMS, decoder->path,
+                               "unknown parameter %.100s", decoder->path);
+        decoder->field = field;
+        if (types[field->type].decode(decoder, at, base + field->offset) < 0)
+            return -1;
+        param_value_leave(decoder, outer);
+        seen |= UINT64_C(1) << (field - table->fields);
     }
+    return complete(decoder, table, seen, base);
+}
+
+static int decode_nested(struct param_decoder *decoder, const struct json *value, void *target)
+{
+    const struct param_table *table = decoder->field->table;
+    if (json_type(value) != JSON_OBJECT)
+        return param_value_refuse_type(decoder, value, "an object");
+    void *base = param_value_room(decoder, table->size, _Alignof(max_align_t));
+    if (!base || decode_struct(decoder, table, value, base) < 0)
+        return -1;
+    memcpy(target, &base, sizeof base);
+    return 0;
+}
+
+static int decode_list(struct param_decoder *decoder, const struct json *value, void *target)
+{
+    const struct param_table *table = decoder->field->table;
+    if (json_type(value) != JSON_ARRAY)
+        return param_value_refuse_type(decoder, value, "an array");
+    size_t count = json_count(value), index = 0;
+    if (param_value_check_range(decoder, (int64_t)count, "elements") < 0)
+        return -1;
+    char *items = param_value_room(decoder, count * table->size, _Alignof(max_align_t));
+    if (!items)
+        return -1;
+    for (const struct json *at = json_first(value); at; at = json_next(at), index++) {
+        size_t outer = param_value_enter_element(decoder, index);
+        if (json_type(at) != JSON_OBJECT)
+            return param_value_refuse_type(decoder, at, "an object");
+        if (decode_struct(decoder, table, at, items + index * table->size) < 0)
+            return -1;
+        param_value_leave(decoder, outer);
+    }
+    *(struct param_objects *)target = (struct param_objects){.items = items, .count = count};
     return 0;
 }
 
@@ -143,25 +233,17 @@ int params_decode(const struct param_field *fields, size_t field_count, size_t p
                   const struct json_document *document, const struct json *object,
                   struct params **ret_params, struct nsp_error *err)
 {
-    size_t room = object ? room_for(object) : 0;
-    for (size_t i = 0; i < field_count; i++)
-        if (fields[i].type == PARAM_LABEL)
-            room += NSP_LIMIT_REQUEST_ID + 1;
+    struct param_table table = {.fields = fields, .count = field_count, .size = params_size};
+    size_t room = object ? room_for_members(&table, object) : 0;
     AUTO_FREE struct params *params = malloc(sizeof *params + params_size + room);
     if (!params)
         return nsp_fail(err, NSP_E_EXHAUSTED, "no memory for the parameters");
     params->size = params_size;
-    memset(params->bytes, 0, params_size);
-    uint64_t seen = 0;
-    if (object) {
-        struct param_decoder decoder = {.document = document,
-                                        .room = params->bytes + params_size,
-                                        .room_end = params->bytes + params_size + room,
-                                        .err = err};
-        if (decode_members(&decoder, fields, field_count, object, params->bytes, &seen) < 0)
-            return -1;
-    }
-    if (complete(fields, field_count, seen, params->bytes, err) < 0)
+    struct param_decoder decoder = {.document = document,
+                                    .room = params->bytes + params_size,
+                                    .room_end = params->bytes + params_size + room,
+                                    .err = err};
+    if (decode_struct(&decoder, &table, object, params->bytes) < 0)
         return -1;
     *ret_params = STEAL(params);
     return 0;

@@ -1,7 +1,9 @@
 /* Parameters of a method: a table of fields decodes a JSON object into a struct.
  *
- * Unknown fields are refused by name. Strings and lists live in the decoded block until the call's
- * handler returns; a handler that needs them longer copies them.
+ * Unknown fields are refused by name. An object inside has a table of its own: the tables say how
+ * deep objects go, NSP_LIMIT_JSON_NODES and the fields' bounds how many there can be. Strings and
+ * lists live in the decoded block until the call's handler returns; a handler that needs them
+ * longer copies them.
  */
 #ifndef AGENT_PARAMS_H
 #define AGENT_PARAMS_H
@@ -24,6 +26,8 @@ enum param_type {
     PARAM_LIMITS,    /* struct param_limits: object name: {soft, hard} */
     PARAM_SIGNAL,    /* int: signal number, or name with or without SIG */
     PARAM_LABEL,     /* const char *: JSON text of a request id (a string or number) */
+    PARAM_OBJECT,    /* const void *: an object decoded by `table`; NULL when absent */
+    PARAM_OBJECTS,   /* struct param_objects: array of objects, each decoded by `table` */
     PARAM_TYPE_COUNT
 };
 
@@ -47,7 +51,15 @@ struct param_limits {
     size_t count;
 };
 
+/* items: the table's structs, one behind the other; NULL when absent. */
+struct param_objects {
+    const void *items;
+    size_t count;
+};
+
 enum { PARAM_REQUIRED = 1 };
+
+struct param_table;
 
 struct param_field {
     const char *name;
@@ -58,10 +70,23 @@ struct param_field {
                                    the type's own ceiling */
     int64_t fallback;           /* INT, BOOL, ENUM, SIGNAL when absent */
     const char *const *choices; /* ENUM, NULL-terminated */
-    const char *doc;            /* one sentence, for the reference */
+    const struct param_table *table; /* OBJECT, OBJECTS; tables do not contain themselves */
+    const char *doc;                 /* one sentence, for the reference */
 };
 
 enum { PARAM_FIELDS_MAX = 64 }; /* fields of one table */
+
+/* What an object is decoded into. */
+struct param_table {
+    const struct param_field *fields;
+    size_t count; /* at most PARAM_FIELDS_MAX */
+    size_t size;  /* of the decoded struct */
+};
+
+#define PARAM_TABLE(struct_, fields_)                                                              \
+    {                                                                                              \
+        .fields = fields_, .count = sizeof(fields_) / sizeof *(fields_), .size = sizeof(struct_)   \
+    }
 
 /* The rest is for dispatch.c and describe.c. */
 
@@ -69,8 +94,8 @@ struct json;
 struct json_document;
 struct params; /* one block of memory: the decoded struct and all that it points to */
 
-/* object: a value of the document; NULL stands for {}. INVALID_PARAMS with the field as object, or
- * EXHAUSTED without memory. */
+/* object: a value of the document; NULL stands for {}. INVALID_PARAMS with the path of the field or
+ * element as object ("network.links[0].mtu"), or EXHAUSTED without memory. */
 int params_decode(const struct param_field *fields, size_t field_count, size_t params_size,
                   const struct json_document *document, const struct json *object,
                   struct params **ret_params, struct nsp_error *err);

@@ -9,6 +9,16 @@
 
 enum { INT_MIN_VALUE = -5, INT_MAX_VALUE = 70000, TEXT_MAX = 20, LIST_MAX = 5 };
 
+struct leaf {
+    int64_t number;
+    const char *name;
+};
+
+struct branch {
+    const char *name;
+    struct param_objects deep; /* struct leaf */
+};
+
 struct decoded {
     bool flag;
     int64_t number;
@@ -20,11 +30,27 @@ struct decoded {
     struct param_strings variables;
     struct param_limits limits;
     int signal;
+    const struct branch *one;
+    struct param_objects many; /* struct leaf */
 };
 
 static const char *const choices[] = {"leader", "group", "tree", NULL};
 
-#define FIELD(name_, type_) .name = #name_, .type = type_, .offset = offsetof(struct decoded, name_)
+#define MEMBER(struct_, name_, type_)                                                              \
+    .name = #name_, .type = type_, .offset = offsetof(struct struct_, name_)
+#define FIELD(name_, type_) MEMBER(decoded, name_, type_)
+
+static const struct param_field leaf_fields[] = {
+    {MEMBER(leaf, number, PARAM_INT), .flags = PARAM_REQUIRED, .min = 1, .max = 9},
+    {MEMBER(leaf, name, PARAM_STRING)},
+};
+static const struct param_table leaf_table = PARAM_TABLE(struct leaf, leaf_fields);
+
+static const struct param_field branch_fields[] = {
+    {MEMBER(branch, name, PARAM_STRING)},
+    {MEMBER(branch, deep, PARAM_OBJECTS), .max = LIST_MAX, .table = &leaf_table},
+};
+static const struct param_table branch_table = PARAM_TABLE(struct branch, branch_fields);
 
 static const struct param_field fields[] = {
     {FIELD(flag, PARAM_BOOL), .fallback = 1},
@@ -37,6 +63,8 @@ static const struct param_field fields[] = {
     {FIELD(variables, PARAM_VARIABLES), .max = LIST_MAX},
     {FIELD(limits, PARAM_LIMITS)},
     {FIELD(signal, PARAM_SIGNAL), .fallback = 15},
+    {FIELD(one, PARAM_OBJECT), .table = &branch_table},
+    {FIELD(many, PARAM_OBJECTS), .max = LIST_MAX, .table = &leaf_table},
 };
 enum { FIELD_COUNT = sizeof fields / sizeof *fields };
 
@@ -51,6 +79,17 @@ static void check_strings(const struct param_strings *strings, bool are_variable
         FUZZ_CHECK(strings->items[i] != NULL);
         if (are_variables)
             FUZZ_CHECK(strchr(strings->items[i], '=') > strings->items[i]);
+    }
+}
+
+static void check_leaves(const struct param_objects *objects)
+{
+    const struct leaf *leaves = objects->items;
+    FUZZ_CHECK(objects->count <= LIST_MAX && (leaves || objects->count == 0));
+    for (size_t i = 0; i < objects->count; i++) {
+        FUZZ_CHECK(leaves[i].number >= 1 && leaves[i].number <= 9);
+        if (leaves[i].name)
+            FUZZ_CHECK(nsp_json_is_text(leaves[i].name, strlen(leaves[i].name)));
     }
 }
 
@@ -72,6 +111,9 @@ static void check_decoded(const struct decoded *decoded)
     for (size_t i = 0; i < decoded->limits.count; i++)
         FUZZ_CHECK(decoded->limits.items[i].name[0] != '\0');
     FUZZ_CHECK(decoded->signal >= 0 && decoded->signal <= 64);
+    check_leaves(&decoded->many);
+    if (decoded->one)
+        check_leaves(&decoded->one->deep);
 }
 
 static void check_label(const struct json_document *document)

@@ -8,6 +8,12 @@
 
 static const char *const choices[] = {"null", "pipe", NULL};
 
+static const struct param_field inner_fields[] = {
+    {.name = "to", .type = PARAM_STRING, .flags = PARAM_REQUIRED, .max = 9, .doc = "Where."},
+    {.name = "up", .type = PARAM_BOOL},
+};
+static const struct param_table inner = PARAM_TABLE(char, inner_fields);
+
 static const struct param_field fields[] = {
     {.name = "bool", .type = PARAM_BOOL, .fallback = 1, .doc = "A flag."},
     {.name = "int", .type = PARAM_INT, .min = 1, .max = 5, .fallback = -1},
@@ -21,6 +27,8 @@ static const struct param_field fields[] = {
     {.name = "limits", .type = PARAM_LIMITS},
     {.name = "signal", .type = PARAM_SIGNAL, .min = 1, .fallback = 15},
     {.name = "label", .type = PARAM_LABEL},
+    {.name = "object", .type = PARAM_OBJECT, .table = &inner},
+    {.name = "objects", .type = PARAM_OBJECTS, .max = 7, .table = &inner},
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 
@@ -118,6 +126,10 @@ START_TEST(methods_are_listed_by_name_with_their_texts)
 END_TEST
 
 #define BYTES "{\"$ref\":\"#/components/schemas/Bytes\"}"
+#define INNER                                                                                      \
+    "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"to\"],\"properties\":{"   \
+    "\"to\":{\"description\":\"Where.\",\"type\":\"string\",\"maxLength\":9},"                     \
+    "\"up\":{\"type\":\"boolean\",\"default\":false}}}"
 static const char *const schemas[] = {
     "{\"type\":\"boolean\",\"default\":true}",
     "{\"type\":[\"integer\",\"string\"],\"pattern\":\"^-?[0-9]{1,19}$\",\"minimum\":1,"
@@ -134,6 +146,8 @@ static const char *const schemas[] = {
     "{\"$ref\":\"#/components/schemas/ResourceLimit\"},\"maxProperties\":16}",
     "{\"type\":[\"string\",\"integer\"],\"minimum\":1,\"maximum\":64,\"default\":15}",
     "{\"type\":[\"string\",\"number\"]}",
+    INNER,
+    "{\"type\":\"array\",\"items\":" INNER ",\"maxItems\":7}",
 };
 _Static_assert(sizeof schemas / sizeof *schemas == FIELDS, "one schema a field");
 

@@ -306,6 +306,12 @@ START_TEST(a_table_with_too_many_fields_is_not_added)
     ck_assert_int_eq(dispatch_add(dispatch, &wide, 1, NULL, &err), -1);
     ck_assert_int_eq(err.code, NSP_E_INTERNAL);
     ck_assert_str_eq(err.object, "wide");
+    const struct param_table inner = {.count = PARAM_FIELDS_MAX + 1};
+    const struct param_field outer = {.name = "inner", .type = PARAM_OBJECT, .table = &inner};
+    const struct method deep = {.name = "deep", .fields = &outer, .field_count = 1};
+    ck_assert_int_eq(dispatch_add(dispatch, &deep, 1, NULL, &err), -1);
+    ck_assert_int_eq(err.code, NSP_E_INTERNAL);
+    ck_assert_str_eq(err.object, "deep");
 }
 END_TEST
 

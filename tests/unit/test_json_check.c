@@ -263,6 +263,29 @@ START_TEST(keys_of_the_outer_object_survive_inner_ones)
 }
 END_TEST
 
+START_TEST(the_place_of_a_fault_comes_apart_from_its_reason)
+{
+    static const struct {
+        const char *text, *reason;
+        size_t offset;
+    } faults[] = {
+        {"{\"a\":1", "a comma or } is missing", 6},
+        {"{\"a\":1,\n \"a\":2}", "duplicate key", 10},
+        {"", "the message is not an object", 0},
+        {"{\"a\": nope}", "unknown word", 6},
+    };
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        struct nsp_error err = NSP_ERROR_INIT;
+        size_t offset = SIZE_MAX;
+        const char *text = faults[i].text;
+        ck_assert_int_eq(nsp_json_check_place(text, strlen(text), &offset, &err), -1);
+        ck_assert_int_eq(err.code, NSP_E_PARSE);
+        ck_assert_str_eq(err.msg, faults[i].reason);
+        ck_assert_uint_eq(offset, faults[i].offset);
+    }
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *suite = suite_create("json_check");
@@ -276,6 +299,7 @@ static Suite *suite(void)
     tcase_add_test(tests, the_size_is_bounded);
     tcase_add_test(tests, a_duplicate_is_found_among_few_and_many_keys);
     tcase_add_test(tests, keys_of_the_outer_object_survive_inner_ones);
+    tcase_add_test(tests, the_place_of_a_fault_comes_apart_from_its_reason);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -254,8 +254,8 @@ START_TEST(arguments_are_a_list_of_bytes)
     refuse("{\"arguments\":[]}", "arguments");
     refuse("{\"arguments\":\"ls\"}", "arguments");
     refuse("{\"arguments\":{\"0\":\"ls\"}}", "arguments");
-    refuse("{\"arguments\":[\"ls\",1]}", "arguments");
-    refuse("{\"arguments\":[\"ls\",{\"b64\":\"AAAA\"}]}", "arguments");
+    refuse("{\"arguments\":[\"ls\",1]}", "arguments[1]");
+    refuse("{\"arguments\":[\"ls\",{\"b64\":\"AAAA\"}]}", "arguments[1]");
 }
 END_TEST
 
@@ -291,8 +291,8 @@ START_TEST(variables_are_joined)
     ck_assert_ptr_nonnull(got->variables.items);
     refuse("{\"variables\":{\"\":\"x\"}}", "variables");
     refuse("{\"variables\":{\"A=B\":\"x\"}}", "variables");
-    refuse("{\"variables\":{\"A\":null}}", "variables");
-    refuse("{\"variables\":{\"A\":{\"b64\":\"AAAA\"}}}", "variables");
+    refuse("{\"variables\":{\"A\":null}}", "variables.A");
+    refuse("{\"variables\":{\"A\":{\"b64\":\"AAAA\"}}}", "variables.A");
     refuse("{\"variables\":[\"A=1\"]}", "variables");
 }
 END_TEST
@@ -331,7 +331,14 @@ START_TEST(other_limits_are_refused)
 {
     char text[128];
     snprintf(text, sizeof text, "{\"limits\":%s}", bad_limits[_i]);
-    refuse(text, "limits");
+    refuse(text, _i == 0 ? "limits" : "limits.a");
+}
+END_TEST
+
+START_TEST(limits_have_names)
+{
+    refuse("{\"limits\":{\"\":{\"soft\":0,\"hard\":0}}}", "limits");
+    ck_assert_str_eq(err.msg, "limits has a name that is empty");
 }
 END_TEST
 
@@ -403,6 +410,7 @@ static Suite *suite(void)
     tcase_add_test(tests, variables_are_joined);
     tcase_add_test(tests, limits_are_pairs);
     tcase_add_loop_test(tests, other_limits_are_refused, 0, BAD_LIMITS);
+    tcase_add_test(tests, limits_have_names);
     tcase_add_test(tests, unknown_names_are_refused_by_name);
     tcase_add_test(tests, a_required_field_must_be_there);
     tcase_add_test(tests, everything_at_once_fits_its_block);
