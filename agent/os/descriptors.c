@@ -29,3 +29,17 @@ void descriptors_close_others_on_exec(void)
     for (int fd = FIRST_OTHER_FD; fd < OLD_KERNEL_FDS; fd++) /* before Linux 5.11 */
         fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
+
+int descriptors_place(const int *fds, int count, int first)
+{
+    int moved[DESCRIPTORS_ABOVE];
+    for (int i = 0; i < count; i++) {
+        moved[i] = fds[i] < 0 ? -1 : fcntl(fds[i], F_DUPFD_CLOEXEC, DESCRIPTORS_ABOVE);
+        if (fds[i] >= 0 && moved[i] < 0)
+            return -1;
+    }
+    for (int i = 0; i < count; i++)
+        if (moved[i] >= 0 && dup2(moved[i], first + i) < 0)
+            return -1;
+    return 0;
+}

@@ -9,4 +9,11 @@ void descriptors_open_standard(void);
 /* All others are close-on-exec from now on. */
 void descriptors_close_others_on_exec(void);
 
+enum { DESCRIPTORS_ABOVE = 16 }; /* out of the way of those that descriptors_place places */
+
+/* Copies of fds become the descriptors first, first + 1... below DESCRIPTORS_ABOVE, for a program
+ * that expects them there; any of fds may be in the place of another. One that is -1 leaves its
+ * place alone. -1 with errno. */
+int descriptors_place(const int *fds, int count, int first);
+
 #endif
