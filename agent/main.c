@@ -1,42 +1,109 @@
-/* Which program are we? The same binary is the supervisor and, executed again by it with the word
- * "agent" in front of the options, the agent. */
+/* Which program are we? The same binary is the supervisor; executed again by it with the word
+ * "agent" in front of the options, the agent; with grow-root, what the agent starts to grow the
+ * root file system; and check-config is for people. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/boot/config_command.h"
+#include "agent/boot/grow.h"
+#include "agent/boot/kernel_options.h"
 #include "agent/program.h"
 #include "config.h"
+#include "init/boot.h"
 #include "init/supervisor.h"
 
-enum { STATUS_USAGE = 2 };
+enum { STATUS_USAGE = 2, ARGUMENTS_MAX = 128, DETAIL_BYTES = 512 };
 
-int main(int argc, char **argv)
+/* A PID 1 must not refuse to start: what is wrong with its options is told in the boot report. */
+static void collect_options(int argc, char **argv, const struct boot *boot, char **arguments,
+                            int *ret_count)
 {
-    bool is_agent = argc > 1 && strcmp(argv[1], "agent") == 0;
-    if (is_agent) {
-        argv++;
-        argc--;
+    char detail[DETAIL_BYTES];
+    struct nsp_error err = NSP_ERROR_INIT;
+    struct bootreport_step *step = bootreport_begin(boot->report, "options", false);
+    int result = kernel_options_collect(argc, argv, &boot->cmdline, boot_knows_key, arguments,
+                                        ARGUMENTS_MAX, ret_count, detail, sizeof detail, &err);
+    if (result < 0)
+        log_warn("options left out", "detail=\"%s\"", detail);
+    bootreport_end(step, result < 0 ? BOOTREPORT_FAILED : BOOTREPORT_DONE, detail, &err);
+}
+
+static bool has_reset_key(const struct cmdline *cmdline)
+{
+    const char *value = cmdline_value(cmdline, "reboot");
+    return value && (value[0] == 'k' || value[0] == 't');
+}
+
+/* The agent learns the role by an option of its own, which comes last and so counts. */
+static int supervise(int argc, char **argv, const struct options *given)
+{
+    static struct boot boot; /* too large for a stack */
+    static char *arguments[ARGUMENTS_MAX + 2];
+    static char role[32];
+    struct options options = *given;
+    struct nsp_error err = NSP_ERROR_INIT;
+    int count = argc;
+
+    boot_run(given->role, &boot);
+    for (int i = 0; i < argc && i < ARGUMENTS_MAX; i++)
+        arguments[i] = argv[i];
+    if (boot.role == ROLE_GUEST) {
+        collect_options(argc, argv, &boot, arguments, &count);
+        if (options_parse(count, arguments, true, &options, &err) < 0)
+            log_error(LOG_ERROR, "options", &err); /* such as one that is given twice */
+        log_init("supervisor", options.log_level);
     }
+    snprintf(role, sizeof role, "--role=%s", role_name(boot.role));
+    arguments[count++] = role;
+    return supervisor_run(&(struct supervisor_options){
+        .argc = count - 1,
+        .argv = arguments + 1,
+        .binary_fd = -1,
+        .agent_ms = SUPERVISOR_AGENT_MS,
+        .grace_ms = options.shutdown_grace_ms,
+        .restart_max_ms = SUPERVISOR_RESTART_MAX_MS,
+        .boot_fd = boot.report_fd,
+        .is_guest = boot.role == ROLE_GUEST,
+        .has_reset_key = has_reset_key(&boot.cmdline),
+        .variant = options.variant,
+        .give_up_after = options.give_up_after,
+        .give_up_action = options.give_up_action,
+    });
+}
+
+/* A PID 1 comes up with what it would have without options, and supervise tells what is wrong. */
+static int run(int argc, char **argv, bool is_agent)
+{
     struct options options;
     struct nsp_error err = NSP_ERROR_INIT;
-    if (options_parse(argc, argv, !is_agent && getpid() == 1, &options, &err) < 0 ||
-        program_check(&options, &err) < 0) {
+    bool is_pid1 = !is_agent && getpid() == 1;
+    if (argc > ARGUMENTS_MAX)
+        nsp_fail(&err, NSP_E_INVALID_PARAMS, "more than %d arguments", ARGUMENTS_MAX);
+    bool is_refused = argc > ARGUMENTS_MAX ||
+                      options_parse(argc, argv, is_pid1 || is_agent, &options, &err) < 0 ||
+                      (options.role != ROLE_GUEST && program_check(&options, &err) < 0);
+    if (is_refused && !is_pid1) {
         fprintf(stderr, "nullspace-agent: %s\nTry --help.\n", err.msg);
         return STATUS_USAGE;
     }
+    if (is_refused)
+        options = options_default;
     if (options.help || options.version) {
         fputs(options.help ? options_usage : "nullspace-agent " PACKAGE_VERSION "\n", stdout);
         return 0;
     }
     log_init(is_agent ? "agent" : "supervisor", options.log_level);
-    if (is_agent)
-        return program_run(&options);
-    return supervisor_run(&(struct supervisor_options){
-        .argc = argc - 1,
-        .argv = argv + 1,
-        .binary_fd = -1,
-        .agent_ms = SUPERVISOR_AGENT_MS,
-        .grace_ms = options.shutdown_grace_ms,
-        .restart_max_ms = SUPERVISOR_RESTART_MAX_MS,
-    });
+    return is_agent ? program_run(&options) : supervise(argc, argv, &options);
+}
+
+int main(int argc, char **argv)
+{
+    const char *word = argc > 1 ? argv[1] : "";
+    if (strcmp(word, "check-config") == 0)
+        return config_command_run(argc - 1, argv + 1);
+    if (strcmp(word, "grow-root") == 0)
+        return grow_main(argc > 2 ? argv[2] : "/");
+    bool is_agent = strcmp(word, "agent") == 0;
+    return run(argc - is_agent, argv + is_agent, is_agent);
 }

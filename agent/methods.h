@@ -3,10 +3,23 @@
 #define AGENT_METHODS_H
 
 #include "agent/rpc/dispatch.h"
+#include "agent/services/guest.h"
+#include "agent/services/logs.h"
+#include "agent/services/net.h"
 #include "agent/services/process.h"
+#include "agent/services/service.h"
 #include "agent/services/system.h"
 
-int methods_add_all(struct dispatch *dispatch, struct system_service *system,
-                    struct process_service *process, struct nsp_error *err);
+/* What the handlers of each area get; all outlive the dispatch. */
+struct methods {
+    struct system_service *system;
+    struct process_service *process;
+    struct logs_service *logs;
+    struct guest_service *guest;
+    struct service_control *service;
+};
+
+int methods_add_all(struct dispatch *dispatch, const struct methods *services,
+                    struct nsp_error *err);
 
 #endif

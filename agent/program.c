@@ -4,23 +4,30 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/base/clock.h"
+#include "agent/boot/network.h"
+#include "agent/boot/settings.h"
+#include "agent/boot/steps.h"
+#include "agent/boot/surroundings.h"
 #include "agent/methods.h"
+#include "agent/os/cgroup.h"
+#include "agent/os/hostclock.h"
 #include "agent/os/hostinfo.h"
 #include "agent/os/oomshield.h"
 #include "agent/os/rlimit.h"
+#include "agent/process/workgroup.h"
+#include "agent/session/farewell.h"
 #include "agent/session/session.h"
 #include "agent/transport/listener.h"
 #include "config.h"
 #include "protocol/cleanup.h"
 
-extern char **environ;
-
 static const char *const features[] = {"process",  "text-mode", "credit",
                                        "reattach", "recovery",  NULL};
+
+enum { FAREWELL_SPARE_MS = 500 };
 
 enum exit_status {
     STATUS_ENDED = 0,
@@ -36,7 +43,8 @@ struct items {
 };
 
 struct program {
-    const struct options *options;
+    struct settings settings;
+    struct bootreport *report; /* NULL: there is none */
     uint64_t started_ns;
     struct loop *loop;
     struct store store;
@@ -44,13 +52,21 @@ struct program {
     struct processes *processes;
     struct dispatch *dispatch;
     struct system_service *system;
+    struct logs_service *logs;
     struct process_service process_service;
+    struct guest_service guest;
+    struct services *services;
+    struct service_control service_control;
+    struct steps *steps;
+    struct workgroup *workgroup; /* of a guest; NULL: none */
+    struct farewell *farewell;
     struct system_stats stats[1];
     struct session_server *sessions;
     struct token token;
     char boot_id[HOSTINFO_BOOT_ID_SIZE];
     char **environment;
     const char *directory;
+    int cgroup_fd; /* of a guest, for its processes; -1: none */
     struct loop_deferred stop;
     int status;
 };
@@ -80,6 +96,14 @@ static void take_item(void *arg, const struct store_item *item)
     items->list[items->count++] = *item;
 }
 
+static int single_item(const struct items *items, enum storewire_kind kind)
+{
+    for (unsigned i = 0; i < items->count; i++)
+        if (items->list[i].key.kind == kind)
+            return items->list[i].fd;
+    return -1;
+}
+
 static int listener_item(const struct items *items, unsigned number)
 {
     for (unsigned i = 0; i < items->count; i++)
@@ -95,11 +119,36 @@ static void on_wake(void *arg, unsigned ready)
     uint64_t count;
     if (read(STOREWIRE_FD_WAKE, &count, sizeof count) > 0)
         processes_on_wake(program->processes);
+    logs_on_wake(program->logs);
 }
 
 static void on_stop(void *arg)
 {
     loop_stop(((struct program *)arg)->loop);
+}
+
+/* Nothing new from now on; what runs may still be looked at, and the supervisor ends it. */
+static void close_gate(struct program *program)
+{
+    log_info("shutting down", NULL);
+    dispatch_set_gate(program->dispatch, DISPATCH_SHUTTING_DOWN);
+    services_halt(program->services);
+}
+
+static void say_farewell(struct program *program, unsigned limit_ms)
+{
+    struct nsp_error err = NSP_ERROR_INIT;
+    bool is_guest = program->settings.role == ROLE_GUEST;
+    session_server_stop_accepting(program->sessions);
+    processes_on_wake(program->processes);
+    limit_ms = limit_ms > 2 * FAREWELL_SPARE_MS ? limit_ms - FAREWELL_SPARE_MS : limit_ms / 2;
+    if (program->farewell)
+        return;
+    if (farewell_start(program->loop, program->sessions, is_guest, limit_ms, on_stop, program,
+                       &program->farewell, &err) < 0) {
+        log_error(LOG_WARN, "no farewell", &err);
+        loop_defer(program->loop, &program->stop);
+    }
 }
 
 static void on_supervisor(void *arg, unsigned ready)
@@ -110,53 +159,35 @@ static void on_supervisor(void *arg, unsigned ready)
     int fds[STOREWIRE_BATCH];
     struct nsp_error err = NSP_ERROR_INIT;
     int got = storewire_receive(STOREWIRE_FD_SOCKET, &message, fds, &err);
-    if (got > 0 && message.op != STOREWIRE_SHUTDOWN)
-        return;
-    if (got <= 0)
+    if (got <= 0) {
         log_warn("the supervisor is gone", NULL);
-    else
-        log_info("shutting down", NULL);
-    dispatch_set_gate(program->dispatch, DISPATCH_SHUTTING_DOWN);
-    session_server_stop_accepting(program->sessions);
-    loop_defer(program->loop, &program->stop);
+        dispatch_set_gate(program->dispatch, DISPATCH_SHUTTING_DOWN);
+        session_server_stop_accepting(program->sessions);
+        loop_defer(program->loop, &program->stop);
+    } else if (message.op == STOREWIRE_SHUTDOWN) {
+        close_gate(program);
+    } else if (message.op == STOREWIRE_END) {
+        say_farewell(program, message.argument);
+    }
 }
 
-static bool is_directory(const char *path)
+static int ask_for_end(void *arg, enum power_action action, uint32_t grace_ms,
+                       struct nsp_error *err)
 {
-    struct stat status;
-    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
-}
-
-static const char *default_directory(const struct options *options)
-{
-    const char *home = getenv("HOME");
-    if (is_directory(options->workspace))
-        return options->workspace;
-    return home && home[0] == '/' && is_directory(home) ? home : "/";
-}
-
-/* Ours, with what every program expects. */
-static char **default_environment(void)
-{
-    static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    static char home[] = "HOME=/";
-    size_t count = 0;
-    while (environ[count])
-        count++;
-    char **environment = calloc(count + 3, sizeof *environment);
-    if (!environment)
-        return NULL;
-    memcpy(environment, environ, count * sizeof *environment);
-    if (!getenv("PATH"))
-        environment[count++] = path;
-    if (!getenv("HOME"))
-        environment[count++] = home;
-    return environment;
+    struct program *program = arg;
+    const struct storewire_message message = {
+        .op = STOREWIRE_SHUTDOWN,
+        .argument = action,
+        .grace_ms = grace_ms != UINT32_MAX ? grace_ms : program->settings.grace_ms};
+    if (storewire_try_send(STOREWIRE_FD_SOCKET, &message, NULL, err) < 0)
+        return -1;
+    storewire_kick(STOREWIRE_FD_KICK);
+    return 0;
 }
 
 static int load_token(struct program *program, struct nsp_error *err)
 {
-    const char *path = program->options->token_file;
+    const char *path = program->settings.token_file;
     if (!path)
         return 0;
     if (access(path, F_OK) == 0)
@@ -167,15 +198,15 @@ static int load_token(struct program *program, struct nsp_error *err)
 static int listen_on(struct program *program, const struct items *items, unsigned number,
                      struct nsp_error *err)
 {
-    const struct options *options = program->options;
+    const struct settings *settings = &program->settings;
     const struct listener_options listener_options = {
-        .insecure_bind = options->insecure_bind,
-        .any_cid = options->any_cid,
+        .insecure_bind = settings->insecure_bind,
+        .any_cid = settings->any_cid,
         .token = program->token.length > 0 ? &program->token : NULL,
     };
     struct address address;
     struct listener *listener;
-    if (address_parse(options->listen[number], &address, err) < 0 ||
+    if (address_parse(settings->listen[number], &address, err) < 0 ||
         listener_open(&address, &listener_options, listener_item(items, number), &listener, err) <
             0)
         return -1;
@@ -187,6 +218,102 @@ static int listen_on(struct program *program, const struct items *items, unsigne
     return session_server_add(program->sessions, listener, err);
 }
 
+static void on_host_time(int64_t unix_ns)
+{
+    struct nsp_error err = NSP_ERROR_INIT;
+    bool was_set = false;
+    int64_t offset_ns = 0;
+    if (hostclock_set(unix_ns, &was_set, &offset_ns, &err) < 0)
+        log_error(LOG_WARN, "the clock is not set", &err);
+    else if (was_set)
+        log_info("clock set", "behind_ms=%lld", (long long)(offset_ns / (int64_t)CLOCK_NS_PER_MS));
+}
+
+/* A guest is to be reached as far as it can be: one address is enough. */
+static int listen_everywhere(struct program *program, const struct items *items,
+                             struct nsp_error *err)
+{
+    unsigned failed = 0;
+    for (unsigned i = 0; i < program->settings.listen_count; i++) {
+        if (listen_on(program, items, i, err) == 0)
+            continue;
+        if (program->settings.role != ROLE_GUEST)
+            return -1;
+        log_error(LOG_ERROR, "cannot listen", err);
+        failed++;
+    }
+    return failed < program->settings.listen_count ? 0 : -1;
+}
+
+static void on_services_end(void *arg, enum config_on_exit how, const char *name)
+{
+    struct nsp_error err = NSP_ERROR_INIT;
+    enum power_action action = how == CONFIG_EXIT_REBOOT ? POWER_REBOOT : POWER_OFF;
+    log_info("the end, since a service has ended", "service=%s action=%s", name,
+             power_action_name(action));
+    if (ask_for_end(arg, action, UINT32_MAX, &err) < 0)
+        log_error(LOG_ERROR, "cannot ask for the end", &err);
+}
+
+static int make_supervision(struct program *program, const struct items *items,
+                            struct nsp_error *err)
+{
+    const struct config *config = program->settings.config;
+    const struct services_config services = {
+        .set = program->processes,
+        .record_fd = single_item(items, STOREWIRE_SERVICES),
+        .report = program->report,
+        .list = config->services.items,
+        .count = config->services.count,
+        .shutdown_when_idle = config->shutdown_when_idle,
+        .environment = program->environment,
+        .directory = program->directory,
+        .end = on_services_end,
+        .arg = program,
+    };
+    if (services_new(&services, &program->services, err) < 0)
+        return -1;
+    program->service_control = services_control(program->services);
+    return 0;
+}
+
+/* The port on which the host finds us; 0: on none. */
+static uint32_t vsock_port(const struct settings *settings)
+{
+    struct address address;
+    uint32_t port = 0;
+    for (unsigned i = 0; i < settings->listen_count && port == 0; i++)
+        if (address_parse(settings->listen[i], &address, NULL) == 0)
+            port = address_vsock_port(&address);
+    return port;
+}
+
+static int begin_steps(struct program *program, struct nsp_error *err)
+{
+    const struct steps_config steps = {
+        .loop = program->loop,
+        .report = program->report,
+        .config = program->settings.config,
+        .set = program->processes,
+        .services = program->services,
+        .is_guest = program->settings.role == ROLE_GUEST,
+        .environment = program->environment,
+        .boot_id = program->boot_id,
+        .vsock_port = vsock_port(&program->settings),
+        .network = network_apply,
+    };
+    return steps_start(&steps, &program->steps, err);
+}
+
+/* What the kernel tells about the group of our processes; all else goes on without. */
+static void watch_workgroup(struct program *program)
+{
+    struct nsp_error err = NSP_ERROR_INIT;
+    if (program->cgroup_fd >= 0 &&
+        workgroup_new(program->loop, CGROUP_WORK, &program->workgroup, &err) < 0)
+        log_error(LOG_INFO, "the group of processes is not watched", &err);
+}
+
 static int make_services(struct program *program, struct nsp_error *err)
 {
     program->process_service = (struct process_service){
@@ -195,25 +322,43 @@ static int make_services(struct program *program, struct nsp_error *err)
         .default_cwd = program->directory,
         .default_environment = program->environment,
     };
+    program->guest = (struct guest_service){
+        .report = program->report,
+        .role = program->settings.role,
+        .end = ask_for_end,
+        .arg = program,
+    };
     program->stats[0] = (struct system_stats){process_stats, &program->process_service};
     const struct system_facts facts = {
         .version = PACKAGE_VERSION,
         .boot_id = program->boot_id,
         .generation = processes_generation(program->processes),
-        .mode = getppid() == 1 ? "pid1" : "subreaper",
+        .mode = role_name(program->settings.role),
         .supervisor = getppid(),
         .started_ns = program->started_ns,
         .directory = program->directory,
-        .transports = program->options->listen,
+        .transports = program->settings.listen,
         .features = features,
         .dispatch = program->dispatch,
         .sessions = program->sessions,
         .stats = program->stats,
         .stats_count = 1,
+        .host_time =
+            program->settings.role == ROLE_GUEST && program->settings.config->clock_from_host
+                ? on_host_time
+                : NULL,
     };
-    if (system_new(&facts, &program->system, err) < 0)
+    if (system_new(&facts, &program->system, err) < 0 ||
+        logs_new(program->loop, &program->logs, err) < 0)
         return -1;
-    return methods_add_all(program->dispatch, program->system, &program->process_service, err);
+    const struct methods services = {
+        .system = program->system,
+        .process = &program->process_service,
+        .logs = program->logs,
+        .guest = &program->guest,
+        .service = &program->service_control,
+    };
+    return methods_add_all(program->dispatch, &services, err);
 }
 
 static int take_over(struct program *program, struct items *items, struct nsp_error *err)
@@ -223,7 +368,8 @@ static int take_over(struct program *program, struct items *items, struct nsp_er
         .store = &program->store,
         .claims_fd = STOREWIRE_FD_CLAIMS,
         .exits_fd = STOREWIRE_FD_EXITS,
-        .ring_budget = program->options->ring_budget,
+        .cgroup_fd = program->cgroup_fd,
+        .ring_budget = program->settings.ring_budget,
         .fatal = on_fatal,
         .arg = program,
     };
@@ -238,8 +384,8 @@ static int start(struct program *program, struct items *items, struct nsp_error 
 {
     static const struct session_callbacks callbacks = {.request = dispatch_request};
     program->stop = (struct loop_deferred){.callback = on_stop, .arg = program};
-    program->directory = default_directory(program->options);
-    program->environment = default_environment();
+    program->directory = surroundings_directory(program->settings.workspace);
+    program->environment = surroundings_environment(program->settings.config->environment.items);
     if (hostinfo_boot_id(program->boot_id, err) < 0)
         return -1;
     if (!program->environment)
@@ -250,33 +396,48 @@ static int start(struct program *program, struct items *items, struct nsp_error 
         take_over(program, items, err) < 0 || dispatch_new(&program->dispatch, err) < 0 ||
         session_server_new(program->loop, &callbacks, program->dispatch, &program->sessions, err) <
             0 ||
-        make_services(program, err) < 0 ||
+        make_supervision(program, items, err) < 0 || make_services(program, err) < 0 ||
         io_new(program->loop, STOREWIRE_FD_SOCKET, IO_READ, on_supervisor, program,
                &program->supervisor, err) < 0 ||
         io_new(program->loop, STOREWIRE_FD_WAKE, IO_READ, on_wake, program, &program->wake, err) <
             0)
         return -1;
-    for (unsigned i = 0; i < program->options->listen_count; i++)
-        if (listen_on(program, items, i, err) < 0)
-            return -1;
-    return store_ready(&program->store, err);
+    if (listen_everywhere(program, items, err) < 0)
+        return -1;
+    watch_workgroup(program);
+    if (store_ready(&program->store, err) < 0)
+        return -1;
+    return begin_steps(program, err);
 }
 
 static void end(struct program *program)
 {
+    farewell_free(program->farewell);
+    steps_free(program->steps);
+    services_free(program->services);
+    workgroup_free(program->workgroup);
     session_server_free(program->sessions);
     dispatch_free(program->dispatch);
     system_free(program->system);
+    logs_free(program->logs);
     processes_free(program->processes);
     store_done(&program->store);
     io_free(program->supervisor);
     io_free(program->wake);
     loop_free(program->loop);
     free(program->environment);
+    if (program->cgroup_fd >= 0)
+        close(program->cgroup_fd);
+    bootreport_close(program->report);
+    settings_done(&program->settings);
 }
 
 static void become_agent(void)
 {
+    struct nsp_error err = NSP_ERROR_INIT;
+    if (log_share(STOREWIRE_FD_LOG, LOG_AREA_AGENT, &err) < 0)
+        log_error(LOG_WARN, "the log ends with this agent", &err);
+    close(STOREWIRE_FD_LOG);
     signal(SIGPIPE, SIG_IGN);
     rlimit_raise_nofile();
     oomshield_open(OOMSHIELD_PROTECTED, OOMSHIELD_EXPOSED);
@@ -291,18 +452,37 @@ int program_check(const struct options *options, struct nsp_error *err)
     return 0;
 }
 
+/* Without a report there is no word about the boot, but all else. */
+static void open_report(struct program *program)
+{
+    struct nsp_error err = NSP_ERROR_INIT;
+    if (bootreport_open(STOREWIRE_FD_BOOT, &program->report, &err) < 0) {
+        log_error(LOG_WARN, "no boot report", &err);
+        program->report = NULL;
+    }
+    close(STOREWIRE_FD_BOOT);
+    bootreport_interrupt(program->report);
+}
+
 int program_run(const struct options *options)
 {
     struct program program = {
-        .options = options,
         .started_ns = clock_now_ns(),
+        .cgroup_fd = -1,
         .status = STATUS_ENDED,
     };
     AUTO_FREE struct store_item *list = NULL;
     struct items items = {0};
     struct nsp_error err = NSP_ERROR_INIT;
     become_agent();
-    int result = start(&program, &items, &err);
+    open_report(&program);
+    int result = settings_load(options, &program.settings, &err);
+    if (result == 0) {
+        log_init("agent", program.settings.log_level);
+        if (program.settings.role == ROLE_GUEST)
+            program.cgroup_fd = cgroup_open(CGROUP_WORK);
+        result = start(&program, &items, &err);
+    }
     list = items.list;
     if (result < 0 && err.code == NSP_E_SHUTTING_DOWN) {
         log_info("shutting down", NULL);

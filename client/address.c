@@ -230,3 +230,9 @@ int nsp_address_connect(const struct nsp_address *address, int *ret_fd, struct n
     *ret_fd = STEAL_FD(fd);
     return 0;
 }
+
+bool nsp_address_is_guest(const struct nsp_address *address)
+{
+    return address->kind == NSP_ADDRESS_HYBRID ||
+           (address->kind == NSP_ADDRESS_VSOCK && address->cid > VMADDR_CID_HOST);
+}

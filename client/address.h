@@ -4,6 +4,7 @@
 #define NSP_ADDRESS_H
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "protocol/error.h"
@@ -22,6 +23,10 @@ struct nsp_address {
 
 /* INVALID_PARAMS with the address as object. */
 int nsp_address_parse(const char *text, struct nsp_address *ret_address, struct nsp_error *err);
+
+/* Whether a guest of this machine is meant: HYBRID, or a CID that is neither ours nor our host's.
+ */
+bool nsp_address_is_guest(const struct nsp_address *address);
 
 /* A non-blocking socket on its way: writable once connected or failed (SO_ERROR). CONNECTION with
  * errno. A unix path longer than sun_path needs /proc. */

@@ -188,7 +188,8 @@ static void on_open(void *arg)
     client->reached = true;
     const char *token_file =
         client->address.token_file[0] ? client->address.token_file : client->token_file;
-    if (nsp_hello_request(client->name, client->token, token_file, &text, &client->broken) < 0)
+    if (nsp_hello_request(client->name, client->token, token_file,
+                          nsp_address_is_guest(&client->address), &text, &client->broken) < 0)
         return;
     (void)nsp_connection_send_json(client->connection, NSP_FRAME_REQUEST, HELLO_STREAM, text,
                                    strlen(text), &client->broken);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "client/call.h"
@@ -43,8 +44,15 @@ static int read_token(const char *path, char *ret_token, struct nsp_error *err)
     return 0;
 }
 
-int nsp_hello_request(const char *name, const char *token, const char *token_file, char **ret_text,
-                      struct nsp_error *err)
+static uint64_t unix_time_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+int nsp_hello_request(const char *name, const char *token, const char *token_file, bool is_host,
+                      char **ret_text, struct nsp_error *err)
 {
     char from_file[TOKEN_SIZE];
     if (token_file) {
@@ -59,6 +67,8 @@ int nsp_hello_request(const char *name, const char *token, const char *token_fil
     nsp_writer_text(&writer, "client", name);
     if (token)
         nsp_writer_text(&writer, "token", token);
+    if (is_host)
+        nsp_writer_u64(&writer, "time_ns", unix_time_ns());
     nsp_writer_close(&writer, '}');
     if (nsp_writer_take(&writer, &params, err) < 0)
         return -1;

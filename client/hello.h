@@ -3,6 +3,7 @@
 #ifndef NSP_HELLO_H
 #define NSP_HELLO_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "client/json.h"
@@ -16,10 +17,11 @@ struct nsp_hello_answer {
     uint64_t credit, idle_ms, dead_ms;
 };
 
-/* Text for free(3). token_file is read when it is not NULL, and wins over token. SYSTEM with the
- * file's name, INVALID_PARAMS when it holds no token. */
-int nsp_hello_request(const char *name, const char *token, const char *token_file, char **ret_text,
-                      struct nsp_error *err);
+/* Text for free(3). token_file is read when it is not NULL, and wins over token. is_host: we are
+ * the guest's host, and say what time it is. SYSTEM with the file's name, INVALID_PARAMS when it
+ * holds no token. */
+int nsp_hello_request(const char *name, const char *token, const char *token_file, bool is_host,
+                      char **ret_text, struct nsp_error *err);
 
 /* Takes the RESPONSE's text; an error in it is returned as that error. */
 int nsp_hello_read(const char *text, size_t length, struct nsp_hello_answer *ret_answer,

@@ -13,11 +13,15 @@
 
 #include "client/nsctl_attach.h"
 #include "client/nsctl_completion.h"
+#include "client/nsctl_guest.h"
+#include "client/nsctl_logs.h"
+#include "client/nsctl_net.h"
 #include "client/nsctl_options.h"
 #include "client/nsctl_process.h"
 #include "client/nsctl_ps.h"
 #include "client/nsctl_report.h"
 #include "client/nsctl_run.h"
+#include "client/nsctl_service.h"
 #include "client/nsctl_system.h"
 #include "config.h"
 #include "protocol/frame.h"
@@ -90,10 +94,17 @@ static const struct nsctl_option attach_options[] = {
 };
 
 static const struct nsctl_option logs_options[] = {
-    FLAG('f', "follow", follow, "go on until the process has ended"),
+    FLAG('f', "follow", follow, "go on until the process has ended; a log: until interrupted"),
     VALUE(0, "from", NSCTL_NUMBER, from, "N", "first byte of standard output (0)"),
     VALUE(0, "from-stderr", NSCTL_NUMBER, from_stderr, "N", "first byte of standard error (0)"),
     FLAG(0, "interleaved", interleaved, "both outputs in the order in which they arrived"),
+    FLAG(0, "agent", agent, "the agent's log"),
+    FLAG(0, "supervisor", supervisor, "the supervisor's log"),
+    FLAG(0, "kernel", kernel, "the kernel's log"),
+    FLAG('a', "all", all, "the logs of agent and supervisor, in the order of time"),
+    VALUE('n', "lines", NSCTL_NUMBER, count, "N", "the last N lines of a log (100)"),
+    CHOICE('l', "level", level, "LEVEL", "lines of a log of at least that level",
+           nsctl_logs_levels),
     LAST,
 };
 
@@ -107,6 +118,18 @@ static const struct nsctl_option kill_options[] = {
     VALUE('s', "signal", NSCTL_TEXT, signal, "SIG", "name or number"),
     CHOICE(0, "scope", scope, "WHOM", "leader, group (default) or tree", scopes),
     VALUE(0, "grace", NSCTL_SECONDS, grace, "S", "KILL it after S seconds (2)"),
+    LAST,
+};
+
+static const struct nsctl_option service_options[] = {
+    VALUE(0, "grace", NSCTL_SECONDS, grace, "S", "KILL what is left after S seconds (2)"),
+    LAST,
+};
+
+static const struct nsctl_option shutdown_options[] = {
+    FLAG(0, "reboot", reboot, "start the machine anew"),
+    FLAG(0, "halt", halt, "stop the processors, without power off"),
+    VALUE(0, "grace", NSCTL_SECONDS, grace, "S", "between TERM and KILL for all (as configured)"),
     LAST,
 };
 
@@ -135,10 +158,12 @@ const struct nsctl_command nsctl_commands[] = {
     {"attach", "ID", 1, 1, false, false, attach_options, nsctl_attach,
      "follow a process from its first byte, or --from one",
      "Exit status as for run. A signal ends nsctl and not the process.\n"},
-    {"logs", "ID", 1, 1, false, false, logs_options, nsctl_attach_logs,
-     "print the output that is kept of a process",
+    {"logs", "[ID]", 0, 1, false, false, logs_options, nsctl_logs,
+     "print the output that is kept of a process, or a log",
      "Never makes the process wait: with -f, what is read too slowly may be dropped, and is "
-     "named.\n"},
+     "named.\n"
+     "The agent's and the supervisor's logs outlive the agent. With --json each line is an object\n"
+     "with seq, time_ms, level, source and text.\n"},
     {"wait", "ID", 1, 1, false, false, NULL, nsctl_process_wait,
      "wait for the exit; may be repeated", "Exit status as for run.\n"},
     {"stdin", "ID", 1, 1, false, false, stdin_options, nsctl_process_stdin,
@@ -151,8 +176,22 @@ const struct nsctl_command nsctl_commands[] = {
      "grace, KILL; nsctl waits for its end.\n"},
     {"forget", "ID...", 1, INT_MAX, false, false, NULL, nsctl_process_forget,
      "drop the record and output of exited processes", NULL},
+    {"services", NULL, 0, 0, false, false, NULL, nsctl_service_list,
+     "list the services that the guest's configuration starts", NULL},
+    {"service", "start|stop|restart NAME", 2, 2, false, false, service_options, nsctl_service,
+     "start, stop or restart a service",
+     "A service that was stopped is not started again by itself; stop waits for its end.\n"},
+    {"boot", NULL, 0, 0, false, false, NULL, nsctl_guest_boot,
+     "how the machine came up, step by step", "Exit status 1 when a step has failed.\n"},
+    {"shutdown", NULL, 0, 0, false, false, shutdown_options, nsctl_guest_shutdown,
+     "end all processes, then the agent and the machine",
+     "Returns as soon as the end has begun. An agent that is not PID 1 of a machine just ends.\n"},
     {"info", NULL, 0, 0, false, false, NULL, nsctl_system_info, "about the agent", NULL},
     {"stats", NULL, 0, 0, false, false, NULL, nsctl_system_stats, "numbers of the agent", NULL},
+    {"net", "[apply FILE]", 0, 2, false, false, NULL, nsctl_net, "show the network, or set it up",
+     "apply sends the file (- for standard input) to net.configure: \"links\", \"dns_servers\"...\n"
+     "as in nullspace-agent.json(5). What can be done is done; exit status 125 when something\n"
+     "failed.\n"},
     {"ping", NULL, 0, 0, false, false, ping_options, nsctl_system_ping, "measure round trips",
      NULL},
     {"discover", NULL, 0, 0, false, false, NULL, nsctl_system_discover,

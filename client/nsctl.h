@@ -36,6 +36,9 @@ struct nsctl_settings {
     const char *cwd, *id, *key, *policy, *until, *signal, *scope;
     struct nsctl_list environment;
     bool clear_environment, shell, detach, no_stdin, merge, all, tail, interleaved, follow, close;
+    bool agent, supervisor, kernel; /* whose log */
+    bool reboot, halt;
+    const char *level;
     struct nsctl_number timeout, grace, interval; /* ms */
     struct nsctl_number ring, from, from_stderr, offset, count;
 

@@ -27,7 +27,7 @@ static void print_names(const struct nsctl_option *options)
 
 static bool takes_id(const struct nsctl_command *command)
 {
-    return command->words && strncmp(command->words, "ID", 2) == 0;
+    return command->words && strncmp(command->words + (command->words[0] == '['), "ID", 2) == 0;
 }
 
 /* ---- bash --------------------------------------------------------------------------------- */

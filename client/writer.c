@@ -83,10 +83,14 @@ void nsp_writer_bytes(struct nsp_writer *writer, const char *name, const void *b
     put(writer, "\"}", 2);
 }
 
+/* Beyond 2^53 a number of JSON is not exact everywhere: decimal strings, PROTOCOL.md section 4. */
+#define EXACT_MAX (UINT64_C(1) << 53)
+
 void nsp_writer_u64(struct nsp_writer *writer, const char *name, uint64_t value)
 {
     char digits[24];
-    int length = snprintf(digits, sizeof digits, "%" PRIu64, value);
+    const char *quote = value > EXACT_MAX ? "\"" : "";
+    int length = snprintf(digits, sizeof digits, "%s%" PRIu64 "%s", quote, value, quote);
     nsp_writer_raw(writer, name, digits, (size_t)length);
 }
 

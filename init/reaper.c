@@ -64,7 +64,6 @@ void reaper_drain(struct reaper *reaper, pid_t agent, struct reaper_pass *ret_pa
 
     while (pass.reaped < PASS_MAX) {
         pid_t pid = look(P_ALL, 0, WNOWAIT, &info, &usage);
-        pass.childless = pid < 0 && errno == ECHILD;
         if (pid <= 0) {
             pass.more = false;
             break;

@@ -25,9 +25,8 @@ struct reaper_pass {
     unsigned reaped; /* besides the agent */
     bool agent_gone; /* agent_exit tells how */
     siginfo_t agent_exit;
-    bool childless; /* we have no child at all, alive or dead */
-    bool more;      /* stopped after a bounded number; call again soon */
-    bool stalled;   /* an exit found no place in the log; call again later */
+    bool more;    /* stopped after a bounded number; call again soon */
+    bool stalled; /* an exit found no place in the log; call again later */
 };
 
 /* Takes what has exited. agent: its pid, 0 when there is none. Never waits. */

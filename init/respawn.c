@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent/base/log.h"
+#include "agent/os/descriptors.h"
 #include "agent/os/rawcall.h"
 #include "agent/os/rlimit.h"
 #include "agent/os/storewire.h"
@@ -18,7 +19,6 @@ enum {
     NOT_STARTED = 127,
     KERNEL_SIGNALS = 64,
     KERNEL_SIGSET_BYTES = 8,
-    ABOVE_INHERITED = 16, /* out of the way of 3-6 */
     /* Few enough messages in flight that their descriptors stay below the smallest RLIMIT_NOFILE in
      * use, 1,024: beyond it an unprivileged sender gets ETOOMANYREFS (unix(7)). */
     SEND_BUFFER_BYTES = 24576,
@@ -50,32 +50,22 @@ static void reset_signals(const sigset_t *mask)
     sigprocmask(SIG_SETMASK, mask, NULL);
 }
 
-/* Descriptors go up first, since any of them may be in the place of another. */
-static int inherit(const int *fds)
-{
-    int moved[STOREWIRE_FD_COUNT];
-    for (int i = 0; i < STOREWIRE_FD_COUNT; i++) {
-        moved[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, ABOVE_INHERITED);
-        if (moved[i] < 0)
-            return -1;
-    }
-    for (int i = 0; i < STOREWIRE_FD_COUNT; i++)
-        if (dup2(moved[i], STOREWIRE_FD_SOCKET + i) < 0)
-            return -1;
-    return 0;
-}
-
 /* In the child. A session of its own keeps a terminal's signals from the agent: the supervisor
  * tells it when to end. */
 __attribute__((noreturn)) static void become_agent(const struct respawn *respawn, int socket)
 {
-    const int fds[STOREWIRE_FD_COUNT] = {socket, respawn->wake_fd, respawn->claims_fd,
-                                         respawn->exits_fd, respawn->kick_fd};
+    const int fds[STOREWIRE_FD_COUNT] = {
+        socket,           respawn->wake_fd, respawn->claims_fd, respawn->exits_fd,
+        respawn->kick_fd, respawn->boot_fd, respawn->log_fd};
     const struct rlimit *nofile = rlimit_original_nofile();
-    int binary_fd = fcntl(respawn->binary_fd, F_DUPFD_CLOEXEC, ABOVE_INHERITED);
+    int binary_fd = fcntl(respawn->binary_fd, F_DUPFD_CLOEXEC, DESCRIPTORS_ABOVE);
 
+    /* What is said from now on is the agent's, and the supervisor may be writing its own lines. */
+    if (respawn->log_fd >= 0)
+        log_share(respawn->log_fd, LOG_AREA_AGENT, NULL);
     setsid();
-    if (binary_fd >= 0 && inherit(fds) == 0 && (!nofile || setrlimit(RLIMIT_NOFILE, nofile) == 0)) {
+    if (binary_fd >= 0 && descriptors_place(fds, STOREWIRE_FD_COUNT, STOREWIRE_FD_SOCKET) == 0 &&
+        (!nofile || setrlimit(RLIMIT_NOFILE, nofile) == 0)) {
         reset_signals(&respawn->signal_mask);
         syscall(SYS_execveat, binary_fd, "", respawn->argv, environ, AT_EMPTY_PATH);
     }

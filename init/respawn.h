@@ -1,4 +1,4 @@
-/* Starting the agent: our own binary again, with the four descriptors of storewire.h.
+/* Starting the agent: our own binary again, with the descriptors of storewire.h.
  *
  * Our memory is small, so this is a plain fork(2); nothing is allocated.
  */
@@ -13,9 +13,10 @@
 /* All borrowed. */
 struct respawn {
     int binary_fd;
-    char *const *argv; /* NULL-terminated */
-    int wake_fd, claims_fd, exits_fd, kick_fd;
-    sigset_t signal_mask; /* that we were started with */
+    char *const *argv;                                  /* NULL-terminated */
+    int wake_fd, claims_fd, exits_fd, kick_fd, boot_fd; /* -1: the agent has none */
+    int log_fd;                                         /* likewise */
+    sigset_t signal_mask;                               /* that we were started with */
 };
 
 /* *ret_socket: our end of a new socketpair, non-blocking. When the execve fails the agent exits

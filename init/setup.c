@@ -2,56 +2,34 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/base/log.h"
+#include "agent/os/memfd.h"
+#include "agent/os/descriptors.h"
 #include "agent/os/oomshield.h"
 #include "agent/os/rlimit.h"
+#include "protocol/cleanup.h"
 
-#ifndef CLOSE_RANGE_CLOEXEC
-#define CLOSE_RANGE_CLOEXEC (1U << 2)
-#endif
-
-enum { FIRST_OTHER_FD = 3, OLD_KERNEL_FDS = 1024 };
-
-/* Otherwise a socket of ours could become somebody's standard output. Where /dev is not there yet a
- * directory will do: it can neither be read nor written. */
-static void open_standard_descriptors(void)
-{
-    for (int fd = 0; fd < FIRST_OTHER_FD; fd++) {
-        if (fcntl(fd, F_GETFD) >= 0)
-            continue;
-        if (open("/dev/null", O_RDWR) < 0 && open("/", O_RDONLY | O_DIRECTORY) < 0)
-            return;
-    }
-}
-
-static void close_others_on_exec(void)
-{
-    if (syscall(SYS_close_range, FIRST_OTHER_FD, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
-        return;
-    for (int fd = FIRST_OTHER_FD; fd < OLD_KERNEL_FDS; fd++) /* before Linux 5.11 */
-        fcntl(fd, F_SETFD, FD_CLOEXEC);
-}
+enum { FIRST_OTHER_FD = 3 };
 
 void setup_process(bool pid1)
 {
-    open_standard_descriptors();
-    close_others_on_exec();
-    if (!pid1 && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+    descriptors_open_standard();
+    descriptors_close_others_on_exec();
+    if (pid1)
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* out of reach of ptrace(2) for all but root */
+    else if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
         log_warn("not a child subreaper", "errno=%s", nsp_errno_name(errno));
     rlimit_raise_nofile();
     oomshield_open(OOMSHIELD_PROTECTED, OOMSHIELD_EXPOSED);
     oomshield_close(); /* the value stays; the agent looks after its own */
 }
 
-int setup_signals(int *ret_signal_fd, sigset_t *ret_mask, struct nsp_error *err)
+int setup_signals(bool pid1, int *ret_signal_fd, sigset_t *ret_mask, struct nsp_error *err)
 {
     struct sigaction hangup;
     sigset_t handled;
@@ -59,8 +37,12 @@ int setup_signals(int *ret_signal_fd, sigset_t *ret_mask, struct nsp_error *err)
     sigaddset(&handled, SIGCHLD);
     sigaddset(&handled, SIGTERM);
     sigaddset(&handled, SIGINT);
+    sigaddset(&handled, SIGPWR);
+    sigaddset(&handled, SIGUSR1);
     /* nohup(1) has it ignored, and that is to stay so. */
-    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
+    if (pid1)
+        signal(SIGHUP, SIG_IGN);
+    else if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
         sigaddset(&handled, SIGHUP);
 
     signal(SIGCHLD, SIG_DFL); /* ignored, the kernel itself would reap, without a record */
@@ -84,13 +66,16 @@ int setup_binary(int binary_fd, int *ret_fd, struct nsp_error *err)
     return 0;
 }
 
-int setup_wake(int *ret_fd, struct nsp_error *err)
+int setup_log(void)
 {
-    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (fd < 0)
-        return nsp_fail_errno(err, NSP_E_SYSTEM, errno, "eventfd", NULL);
-    *ret_fd = fd;
-    return 0;
+    AUTO_FD int fd = -1;
+    struct nsp_error err = NSP_ERROR_INIT;
+    if (memfd_new("log", LOG_SHARED_BYTES, &fd, &err) < 0 ||
+        log_share(fd, LOG_AREA_SUPERVISOR, &err) < 0) {
+        log_error(LOG_WARN, "the log does not outlive an agent", &err);
+        return -1;
+    }
+    return STEAL_FD(fd);
 }
 
 int setup_arguments(int argc, char *const *argv, char *const **ret_argv, struct nsp_error *err)

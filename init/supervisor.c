@@ -1,17 +1,6 @@
 /* One loop: poll, read signals, read the agent's messages, take what has exited, look at the clock.
- * Whatever happens becomes an event; the table says the next state and the action. Actions never
- * change the state and states are changed only in raise_event.
- *
- *                  READY              AGENT_DIED        TIMER               STOP
- *   STARTING    -> RUNNING            BACKING_OFF       -                   ENDING_AGENT
- *   RUNNING     -> -                  BACKING_OFF       -                   ENDING_AGENT
- *   BACKING_OFF -> -                  BACKING_OFF       STARTING            TERMINATING
- *   ENDING_AGENT-> -                  TERMINATING       TERMINATING         TERMINATING
- *   TERMINATING -> -                  -                 KILLING             KILLING
- *   KILLING     -> -                  -                 DONE                -
- *
- * TERMINATING and KILLING end with the last child (CHILDLESS). An agent that exits before it was
- * ever READY has refused to start (AGENT_REFUSED): that ends a supervisor that is not PID 1.
+ * Whatever happens becomes an event; the table of transitions.h says the next state and the action.
+ * Actions never change the state and states are changed only in raise_event.
  *
  * Nothing pending: poll has no timeout, and an idle supervisor never wakes. */
 #include "init/supervisor.h"
@@ -30,13 +19,17 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
+#include "agent/os/cgroup.h"
 #include "agent/os/exitlog.h"
+#include "agent/os/sdnotify.h"
 #include "agent/os/storewire.h"
+#include "agent/os/sweep.h"
 #include "init/fdstore.h"
+#include "init/leave.h"
 #include "init/reaper.h"
 #include "init/respawn.h"
 #include "init/setup.h"
-#include "init/sweep.h"
+#include "init/transitions.h"
 
 enum {
     RESTART_STEP_MS = 50,
@@ -47,33 +40,6 @@ enum {
     MESSAGES_MAX = 256,
 };
 
-#define STATES(X)                                                                                  \
-    X(STARTING)                                                                                    \
-    X(RUNNING)                                                                                     \
-    X(BACKING_OFF)                                                                                 \
-    X(ENDING_AGENT)                                                                                \
-    X(TERMINATING)                                                                                 \
-    X(KILLING)                                                                                     \
-    X(DONE)
-
-enum state {
-#define STATE_ENUM(name) STATE_##name,
-    STATES(STATE_ENUM)
-#undef STATE_ENUM
-        STATE_COUNT
-};
-
-enum event {
-    EVENT_READY,
-    EVENT_AGENT_DIED,
-    EVENT_AGENT_REFUSED,
-    EVENT_TIMER,
-    EVENT_STOP,
-    EVENT_REAPED, /* children of a dead process may be ours now */
-    EVENT_CHILDLESS,
-    EVENT_COUNT
-};
-
 struct supervisor {
     const struct supervisor_options *options;
     enum state state;
@@ -81,6 +47,8 @@ struct supervisor {
     bool pid1;
     int signal_fd;
     int exit_status;
+    enum power_action power; /* of a guest, at the end */
+    uint32_t grace_ms;
 
     struct exitlog *exits;
     struct respawn respawn;
@@ -92,16 +60,16 @@ struct supervisor {
     uint64_t born_ns; /* the present or last agent */
     int agent_code;   /* exit code of the last one that refused to start */
     bool ever_ready;
-    bool is_ready;     /* the present or last agent */
-    bool shutdown_due; /* the SHUTDOWN message has not been sent yet */
-    unsigned failures; /* short lives in a row */
-    unsigned misfires; /* lives in a row that never got ready */
-    bool exits_due;    /* somebody has exited */
-    bool stalled;      /* an exit waits for its place in the log */
-    bool messages_due; /* the agent has sent more than was read */
+    bool is_ready;              /* the present or last agent */
+    bool shutdown_due, end_due; /* messages not sent yet */
+    unsigned failures;          /* short lives in a row */
+    unsigned misfires;          /* lives in a row that never got ready */
+    bool exits_due;             /* somebody has exited */
+    bool stalled;               /* an exit waits for its place in the log */
+    bool messages_due;          /* the agent has sent more than was read */
+    bool work_due;              /* some of the workload may have ended */
+    bool stop_due;              /* the agent does not start, and that is the end */
 };
-
-static void raise_event(struct supervisor *self, enum event event);
 
 static void set_timer(struct supervisor *self, uint64_t delay_ms)
 {
@@ -115,7 +83,8 @@ static void close_agent_socket(struct supervisor *self)
     if (self->agent_socket >= 0)
         close(self->agent_socket);
     self->agent_socket = -1;
-    self->shutdown_due = self->messages_due = false;
+    self->messages_due = false;
+    self->shutdown_due = self->end_due = false;
     fdstore_list_stop(&self->store);
 }
 
@@ -156,6 +125,12 @@ static void back_off(struct supervisor *self)
     uint64_t delay_ms = restart_delay(self);
     set_timer(self, delay_ms);
     log_info("agent will be restarted", "delay_ms=%llu", (unsigned long long)delay_ms);
+    if (self->options->give_up_after > 0 && self->misfires >= self->options->give_up_after) {
+        log_write(LOG_ERROR, "the agent does not start", "tries=%u action=%s", self->misfires,
+                  power_action_name(self->options->give_up_action));
+        self->power = self->options->give_up_action;
+        self->stop_due = true;
+    }
 }
 
 static void kill_agent(struct supervisor *self)
@@ -166,29 +141,10 @@ static void kill_agent(struct supervisor *self)
     }
 }
 
-static void end_agent(struct supervisor *self)
-{
-    log_info("shutting down", NULL);
-    self->shutdown_due = true;
-    set_timer(self, self->options->agent_ms);
-}
-
-static void terminate(struct supervisor *self)
-{
-    sweep_signal(self->exits, SIGTERM);
-    set_timer(self, self->options->grace_ms);
-}
-
-static void terminate_all(struct supervisor *self)
+static void kill_agent_now(struct supervisor *self)
 {
     kill_agent(self);
-    terminate(self);
-}
-
-static void terminate_all_now(struct supervisor *self)
-{
-    terminate_all(self);
-    set_timer(self, 0);
+    set_timer(self, KILL_MS);
 }
 
 static void refuse(struct supervisor *self)
@@ -196,9 +152,39 @@ static void refuse(struct supervisor *self)
     self->exit_status = self->agent_code;
 }
 
+static void signal_work(struct supervisor *self, int number)
+{
+    const struct sweep sweep = {self->exits, self->agent, self->pid1};
+    sweep_signal(&sweep, number);
+    self->work_due = true;
+}
+
+static void send_due(const struct supervisor *self, enum storewire_op op, bool *due)
+{
+    const struct storewire_message message = {.op = op, .argument = self->options->agent_ms};
+    struct nsp_error err;
+    if (*due &&
+        (storewire_send(self->agent_socket, &message, NULL, &err) == 0 || err.sys_errno != EAGAIN))
+        *due = false;
+}
+
+static void terminate(struct supervisor *self)
+{
+    log_info("shutting down", "grace_ms=%u", self->grace_ms);
+    sdnotify_send("STOPPING=1", NULL);
+    self->shutdown_due = true;
+    /* Before anything ends, so that the agent starts nothing in its place. */
+    if (self->agent_socket >= 0)
+        send_due(self, STOREWIRE_SHUTDOWN, &self->shutdown_due);
+    signal_work(self, SIGTERM);
+    set_timer(self, self->grace_ms);
+}
+
 static void kill_rest(struct supervisor *self)
 {
-    sweep_signal(self->exits, SIGKILL);
+    if (self->options->is_guest)
+        cgroup_kill(CGROUP_WORK);
+    signal_work(self, SIGKILL);
 }
 
 static void kill_all(struct supervisor *self)
@@ -207,95 +193,51 @@ static void kill_all(struct supervisor *self)
     set_timer(self, KILL_MS);
 }
 
-static void give_up(struct supervisor *self)
+static void end_agent(struct supervisor *self)
 {
-    (void)self;
-    log_warn("processes left that cannot be killed", NULL);
+    self->end_due = true;
+    set_timer(self, self->options->agent_ms);
 }
 
-/* States */
+static void give_up(struct supervisor *self)
+{
+    log_warn("processes left that cannot be killed", NULL);
+    end_agent(self);
+}
 
-struct transition {
-    enum state next;
-    void (*action)(struct supervisor *self);
+static void (*const actions[])(struct supervisor *self) = {
+    [ACTION_START_AGENT] = start_agent,
+    [ACTION_BACK_OFF] = back_off,
+    [ACTION_REFUSE] = refuse,
+    [ACTION_TERMINATE] = terminate,
+    [ACTION_KILL_ALL] = kill_all,
+    [ACTION_KILL_REST] = kill_rest,
+    [ACTION_GIVE_UP] = give_up,
+    [ACTION_END_AGENT] = end_agent,
+    [ACTION_KILL_AGENT] = kill_agent_now,
 };
-
-#define STAY(state)                                                                                \
-    {                                                                                              \
-        STATE_##state, NULL                                                                        \
-    }
-
-static const struct transition transitions[][EVENT_COUNT] = {
-    [STATE_STARTING] = {[EVENT_READY] = {STATE_RUNNING, NULL},
-                        [EVENT_AGENT_DIED] = {STATE_BACKING_OFF, back_off},
-                        [EVENT_AGENT_REFUSED] = {STATE_DONE, refuse},
-                        [EVENT_TIMER] = STAY(STARTING),
-                        [EVENT_STOP] = {STATE_ENDING_AGENT, end_agent},
-                        [EVENT_REAPED] = STAY(STARTING),
-                        [EVENT_CHILDLESS] = STAY(STARTING)},
-    [STATE_RUNNING] = {[EVENT_READY] = STAY(RUNNING),
-                       [EVENT_AGENT_DIED] = {STATE_BACKING_OFF, back_off},
-                       [EVENT_AGENT_REFUSED] = {STATE_BACKING_OFF, back_off},
-                       [EVENT_TIMER] = STAY(RUNNING),
-                       [EVENT_STOP] = {STATE_ENDING_AGENT, end_agent},
-                       [EVENT_REAPED] = STAY(RUNNING),
-                       [EVENT_CHILDLESS] = STAY(RUNNING)},
-    [STATE_BACKING_OFF] = {[EVENT_READY] = STAY(BACKING_OFF),
-                           [EVENT_AGENT_DIED] = {STATE_BACKING_OFF, back_off},
-                           [EVENT_AGENT_REFUSED] = STAY(BACKING_OFF),
-                           [EVENT_TIMER] = {STATE_STARTING, start_agent},
-                           [EVENT_STOP] = {STATE_TERMINATING, terminate},
-                           [EVENT_REAPED] = STAY(BACKING_OFF),
-                           [EVENT_CHILDLESS] = STAY(BACKING_OFF)},
-    [STATE_ENDING_AGENT] = {[EVENT_READY] = STAY(ENDING_AGENT),
-                            [EVENT_AGENT_DIED] = {STATE_TERMINATING, terminate},
-                            [EVENT_AGENT_REFUSED] = {STATE_TERMINATING, terminate},
-                            [EVENT_TIMER] = {STATE_TERMINATING, terminate_all},
-                            [EVENT_STOP] = {STATE_TERMINATING, terminate_all_now},
-                            [EVENT_REAPED] = STAY(ENDING_AGENT),
-                            [EVENT_CHILDLESS] = STAY(ENDING_AGENT)},
-    [STATE_TERMINATING] = {[EVENT_READY] = STAY(TERMINATING),
-                           [EVENT_AGENT_DIED] = STAY(TERMINATING),
-                           [EVENT_AGENT_REFUSED] = STAY(TERMINATING),
-                           [EVENT_TIMER] = {STATE_KILLING, kill_all},
-                           [EVENT_STOP] = {STATE_KILLING, kill_all},
-                           [EVENT_REAPED] = STAY(TERMINATING),
-                           [EVENT_CHILDLESS] = {STATE_DONE, NULL}},
-    [STATE_KILLING] = {[EVENT_READY] = STAY(KILLING),
-                       [EVENT_AGENT_DIED] = STAY(KILLING),
-                       [EVENT_AGENT_REFUSED] = STAY(KILLING),
-                       [EVENT_TIMER] = {STATE_DONE, give_up},
-                       [EVENT_STOP] = STAY(KILLING),
-                       [EVENT_REAPED] = {STATE_KILLING, kill_rest},
-                       [EVENT_CHILDLESS] = {STATE_DONE, NULL}},
-    [STATE_DONE] = {[EVENT_READY] = STAY(DONE),
-                    [EVENT_AGENT_DIED] = STAY(DONE),
-                    [EVENT_AGENT_REFUSED] = STAY(DONE),
-                    [EVENT_TIMER] = STAY(DONE),
-                    [EVENT_STOP] = STAY(DONE),
-                    [EVENT_REAPED] = STAY(DONE),
-                    [EVENT_CHILDLESS] = STAY(DONE)},
-};
-_Static_assert(sizeof transitions / sizeof transitions[0] == STATE_COUNT,
-               "every state has its row");
-
-static const char *const state_names[] = {
-#define STATE_NAME(name) [STATE_##name] = #name,
-    STATES(STATE_NAME)
-#undef STATE_NAME
-};
+_Static_assert(sizeof actions / sizeof actions[0] == ACTION_COUNT, "every action");
 
 static void raise_event(struct supervisor *self, enum event event)
 {
-    const struct transition *transition = &transitions[self->state][event];
-    if (self->state != transition->next) {
-        log_debug("supervisor state", "old=%s new=%s", state_names[self->state],
-                  state_names[transition->next]);
-        self->state = transition->next;
+    struct transition transition = transitions_after(self->state, event);
+    if (transition.next != STATE_NONE && transition.next != self->state) {
+        log_debug("supervisor state", "old=%s new=%s", transitions_state_name(self->state),
+                  transitions_state_name(transition.next));
+        self->state = transition.next;
         self->deadline_ns = 0;
     }
-    if (transition->action)
-        transition->action(self);
+    if (transition.action != ACTION_NONE)
+        actions[transition.action](self);
+}
+
+static void stop(struct supervisor *self, enum power_action power, uint32_t grace_ms)
+{
+    if (self->state < STATE_TERMINATING) {
+        self->power = power;
+        self->grace_ms = grace_ms == UINT32_MAX ? self->options->grace_ms : grace_ms;
+    }
+    raise_event(self, EVENT_STOP);
 }
 
 /* Sources of events */
@@ -318,11 +260,16 @@ static void handle_message(struct supervisor *self, const struct storewire_messa
         fdstore_list(&self->store);
         break;
     case STOREWIRE_READY:
+        if (!self->ever_ready)
+            sdnotify_send("READY=1", NULL);
         self->ever_ready = self->is_ready = true;
         raise_event(self, EVENT_READY);
         break;
     case STOREWIRE_SHUTDOWN:
-        raise_event(self, EVENT_STOP);
+        stop(self,
+             message->argument < POWER_ACTION_COUNT ? (enum power_action)message->argument
+                                                    : POWER_OFF,
+             message->grace_ms);
         break;
     default: /* ours to send */
         log_warn("unexpected message of the agent", "op=%u", message->op);
@@ -370,13 +317,10 @@ static void read_messages(struct supervisor *self, unsigned most)
 /* Waits for nothing: what does not fit now is sent when the socket is writable. */
 static void send_messages(struct supervisor *self)
 {
-    if (self->agent_socket >= 0 && self->shutdown_due) {
-        const struct storewire_message message = {.op = STOREWIRE_SHUTDOWN,
-                                                  .argument = self->options->agent_ms};
-        struct nsp_error err;
-        bool sent = storewire_send(self->agent_socket, &message, NULL, &err) == 0;
-        self->shutdown_due = !sent && err.sys_errno == EAGAIN;
-    }
+    if (self->agent_socket >= 0)
+        send_due(self, STOREWIRE_SHUTDOWN, &self->shutdown_due);
+    if (self->agent_socket >= 0 && !self->shutdown_due)
+        send_due(self, STOREWIRE_END, &self->end_due);
     if (self->agent_socket >= 0 && fdstore_list_send(&self->store, self->agent_socket) < 0) {
         /* It waits for the rest, and would for ever. */
         fdstore_list_stop(&self->store);
@@ -412,10 +356,42 @@ static void reap(struct supervisor *self)
     self->stalled = pass.stalled;
     if (pass.agent_gone)
         agent_gone(self, &pass.agent_exit);
-    if (pass.reaped > 0)
+    if (pass.reaped > 0) {
+        self->work_due = true;
         raise_event(self, EVENT_REAPED);
-    if (pass.childless)
-        raise_event(self, EVENT_CHILDLESS);
+    }
+}
+
+/* At the end. */
+static bool awaits_work(const struct supervisor *self)
+{
+    return self->work_due && (self->state == STATE_TERMINATING || self->state == STATE_KILLING);
+}
+
+/* What is dead by now is told to the agent before it hears of the end. */
+static void look_for_work(struct supervisor *self)
+{
+    const struct sweep sweep = {self->exits, self->agent, self->pid1};
+    self->work_due = false;
+    if (sweep_signal(&sweep, 0) > 0)
+        return;
+    reap(self);
+    if (!self->exits_due)
+        raise_event(self, EVENT_WORKLESS);
+}
+
+/* Ctrl-Alt-Del is SIGINT, see reboot(2). */
+static void handle_signal(struct supervisor *self, uint32_t number)
+{
+    if (number == SIGCHLD)
+        self->exits_due = true;
+    else if (number == SIGUSR1)
+        log_info("state", "state=%s agent=%d stored=%u exits=%llu orphans=%llu failures=%u",
+                 transitions_state_name(self->state), (int)self->agent, self->store.count,
+                 (unsigned long long)self->reaper.recorded,
+                 (unsigned long long)self->reaper.untracked, self->failures);
+    else
+        stop(self, number == SIGINT ? POWER_REBOOT : POWER_OFF, UINT32_MAX);
 }
 
 static void read_signals(struct supervisor *self)
@@ -423,12 +399,8 @@ static void read_signals(struct supervisor *self)
     struct signalfd_siginfo infos[8];
     ssize_t length;
     while ((length = read(self->signal_fd, infos, sizeof infos)) > 0) {
-        for (size_t i = 0; i < (size_t)length / sizeof infos[0]; i++) {
-            if (infos[i].ssi_signo == SIGCHLD)
-                self->exits_due = true;
-            else
-                raise_event(self, EVENT_STOP);
-        }
+        for (size_t i = 0; i < (size_t)length / sizeof infos[0]; i++)
+            handle_signal(self, infos[i].ssi_signo);
     }
 }
 
@@ -439,11 +411,22 @@ static void read_kick(const struct supervisor *self)
         log_debug("kick", "errno=%d", errno);
 }
 
+/* It could not be started, or was dead when its end was to come. */
+static bool awaits_no_agent(const struct supervisor *self)
+{
+    return self->agent == 0 &&
+           (self->state == STATE_STARTING || self->state == STATE_ENDING_AGENT ||
+            self->state == STATE_KILLING_AGENT);
+}
+
 static void check_clock(struct supervisor *self)
 {
-    bool no_agent = self->state == STATE_STARTING && self->agent == 0;
-    if (no_agent)
+    if (awaits_no_agent(self))
         raise_event(self, EVENT_AGENT_DIED);
+    if (self->stop_due) {
+        self->stop_due = false;
+        raise_event(self, EVENT_STOP);
+    }
     if (self->deadline_ns == 0 || clock_now_ns() < self->deadline_ns)
         return;
     self->deadline_ns = 0;
@@ -454,8 +437,8 @@ static void check_clock(struct supervisor *self)
 static int poll_timeout(const struct supervisor *self)
 {
     int64_t timeout_ms = self->stalled ? STALL_MS : -1;
-    if (self->exits_due || self->messages_due ||
-        (self->state == STATE_STARTING && self->agent == 0))
+    if (self->exits_due || self->messages_due || self->stop_due || awaits_no_agent(self) ||
+        awaits_work(self))
         return 0;
     if (self->deadline_ns > 0) {
         uint64_t now = clock_now_ns();
@@ -469,7 +452,8 @@ static int poll_timeout(const struct supervisor *self)
 
 static void step(struct supervisor *self)
 {
-    short wanted = self->shutdown_due || self->store.listing ? POLLOUT : 0;
+    bool has_mail = self->shutdown_due || self->end_due || self->store.listing;
+    short wanted = has_mail ? POLLOUT : 0;
     struct pollfd fds[] = {{.fd = self->signal_fd, .events = POLLIN},
                            {.fd = self->respawn.kick_fd, .events = POLLIN},
                            {.fd = self->agent_socket, .events = wanted}};
@@ -483,8 +467,16 @@ static void step(struct supervisor *self)
     if (self->exits_due || self->stalled || self->state >= STATE_TERMINATING)
         reap(self);
     read_messages(self, MESSAGES_MAX);
+    if (awaits_work(self))
+        look_for_work(self);
     check_clock(self);
     send_messages(self);
+}
+
+/* Somebody may be following our log. */
+static void on_line(void *arg)
+{
+    storewire_kick(((const struct supervisor *)arg)->respawn.wake_fd);
 }
 
 static int prepare(struct supervisor *self, struct nsp_error *err)
@@ -492,10 +484,16 @@ static int prepare(struct supervisor *self, struct nsp_error *err)
     int claims_fd, exits_fd, wake_fd, kick_fd;
     self->agent_socket = -1;
     self->state = STATE_BACKING_OFF;
+    self->grace_ms = self->options->grace_ms;
     setup_process(self->pid1);
-    if (setup_signals(&self->signal_fd, &self->respawn.signal_mask, err) < 0 ||
+    sdnotify_open();
+    if (self->options->is_guest) {
+        reboot((int)RB_DISABLE_CAD);
+        leave_prepare(self->options->variant, self->options->has_reset_key);
+    }
+    if (setup_signals(self->pid1, &self->signal_fd, &self->respawn.signal_mask, err) < 0 ||
         setup_binary(self->options->binary_fd, &self->respawn.binary_fd, err) < 0 ||
-        setup_wake(&wake_fd, err) < 0 || setup_wake(&kick_fd, err) < 0 ||
+        storewire_new_kick(&wake_fd, err) < 0 || storewire_new_kick(&kick_fd, err) < 0 ||
         setup_arguments(self->options->argc, self->options->argv, &self->respawn.argv, err) < 0 ||
         exitlog_create(&self->exits, &claims_fd, &exits_fd, err) < 0)
         return -1;
@@ -503,16 +501,11 @@ static int prepare(struct supervisor *self, struct nsp_error *err)
     self->respawn.exits_fd = exits_fd;
     self->respawn.wake_fd = wake_fd;
     self->respawn.kick_fd = kick_fd;
+    self->respawn.boot_fd = self->options->boot_fd;
+    self->respawn.log_fd = setup_log();
+    log_on_line(on_line, self);
     self->reaper = (struct reaper){.log = self->exits, .wake_fd = wake_fd};
     return 0;
-}
-
-/* All file systems that can be are on disk then; what is mounted is unmounted by the kernel's own
- * rules, and a power-off cannot fail in a way that could be handled. */
-static void power_off(void)
-{
-    sync();
-    reboot(RB_POWER_OFF);
 }
 
 int supervisor_run(const struct supervisor_options *options)
@@ -530,10 +523,12 @@ int supervisor_run(const struct supervisor_options *options)
         set_timer(self, 0);
         while (self->state != STATE_DONE)
             step(self);
+        signal_work(self, SIGKILL); /* what the agent had started when it was told to stop */
+        reap(self);                 /* what ended last */
         log_info("done", "exits=%llu orphans=%llu", (unsigned long long)self->reaper.recorded,
                  (unsigned long long)self->reaper.untracked);
     }
-    if (self->pid1)
-        power_off();
+    if (self->options->is_guest)
+        leave_machine(self->power);
     return self->exit_status;
 }

@@ -7,7 +7,10 @@
 #ifndef INIT_SUPERVISOR_H
 #define INIT_SUPERVISOR_H
 
+#include <stdbool.h>
 #include <stdint.h>
+
+#include "agent/os/power.h"
 
 struct supervisor_options {
     int argc; /* the agent's own options, without a program name */
@@ -16,6 +19,12 @@ struct supervisor_options {
     uint32_t agent_ms;       /* time that the agent has to end in order */
     uint32_t grace_ms;       /* time between TERM and KILL for all that is left then */
     uint32_t restart_max_ms; /* longest pause before a restart */
+    int boot_fd;             /* the boot report, for the agent; -1: none */
+    bool is_guest;           /* PID 1 of a machine: ends it instead of returning */
+    bool has_reset_key;      /* power.h */
+    enum power_variant variant;
+    unsigned give_up_after; /* starts in a row of an agent that never got ready; 0: never */
+    enum power_action give_up_action;
 };
 
 enum {
@@ -25,10 +34,11 @@ enum {
 };
 
 /* Takes over signal mask, SIGCHLD and SIGPIPE of the process, and starts the agent as
- * `nullspace-agent agent OPTIONS...`. Runs until SIGTERM, SIGINT, SIGHUP or a request of the agent;
- * a second signal shortens all waiting. Returns the exit status: 0, the agent's own when it refused
- * to start in the first place (PID 1 goes on trying then), or 1 when the supervisor could not
- * start. As PID 1 it does not return: the machine is powered off. */
+ * `nullspace-agent agent OPTIONS...`. Runs until SIGTERM, SIGPWR (power off), SIGINT (reboot),
+ * SIGHUP (not as PID 1) or a request of the agent; a second signal shortens all waiting; SIGUSR1
+ * logs the state. Returns the exit status: 0, the agent's own when it refused to start in the first
+ * place (PID 1 goes on trying then), or 1 when the supervisor could not start. A guest's does not
+ * return: the machine ends. */
 int supervisor_run(const struct supervisor_options *options);
 
 #endif

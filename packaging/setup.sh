@@ -16,6 +16,23 @@ setup_quietly() {
     return 1
 }
 
+# setup_packages PACKAGE...: installs those of Debian's packages that are missing.
+setup_packages() {
+    setup_missing=
+    for setup_name; do
+        # shellcheck disable=SC2016 # dpkg-query expands it
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$setup_name" 2>/dev/null)" = installed ] ||
+            setup_missing="$setup_missing $setup_name"
+    done
+    [ -n "$setup_missing" ] || return 0
+    say "installing:$setup_missing"
+    mkdir -p "$root/build"
+    setup_quietly "$root/build/packages.log" apt-get -qq update || return 1
+    # shellcheck disable=SC2086 # a list of words
+    DEBIAN_FRONTEND=noninteractive setup_quietly "$root/build/packages.log" \
+        apt-get -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 install $setup_missing
+}
+
 # Writes configure where it is missing or older than what it is made from.
 setup_configure() {
     [ -n "$(find "$root/configure" -newer "$root/configure.ac" -newer "$root/Makefile.am" \
@@ -38,13 +55,14 @@ setup_build() {
     (cd "$tree" && setup_quietly build.log make -j"$(nproc)")
 }
 
-# setup_strip PROGRAM...: moves the debugging information of each into PROGRAM.debug.
+# setup_strip PROGRAM...: moves the debugging information of each into PROGRAM.debug. setup_tools:
+# what the names of another machine's tools begin with.
 setup_strip() {
     for program; do
-        [ -n "$(nm "$program" 2>/dev/null)" ] || continue
-        objcopy --only-keep-debug "$program" "$program.debug"
-        strip "$program"
-        objcopy --add-gnu-debuglink="$program.debug" "$program"
+        [ -n "$("${setup_tools:-}nm" "$program" 2>/dev/null)" ] || continue
+        "${setup_tools:-}objcopy" --only-keep-debug "$program" "$program.debug"
+        "${setup_tools:-}strip" "$program"
+        "${setup_tools:-}objcopy" --add-gnu-debuglink="$program.debug" "$program"
     done
 }
 

@@ -1,20 +1,23 @@
-/* A line is made in a buffer of fixed size, put into a ring of bytes and written to standard error.
+/* A line is made in a buffer of fixed size, put into a ring and written to standard error.
  *
  * Nothing here allocates or waits: when whoever reads standard error does not keep up, lines are
  * left out there (and counted), not in the ring. Even the date is computed here, since libc's
  * gmtime_r reads the time zone file when it is first called. */
 #include "agent/base/log.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/base/clock.h"
 
-enum { LINE_BYTES = 1024, KEPT_BYTES = 65536, TIME_BYTES = 64 };
+enum { LINE_BYTES = 1024, TIME_BYTES = 64 };
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 _Static_assert(sizeof level_names / sizeof level_names[0] == LOG_ERROR + 1, "every level");
@@ -23,9 +26,15 @@ static struct {
     const char *role;
     enum log_level level;
     unsigned unwritten; /* lines left out on standard error */
-    uint64_t written;   /* bytes ever put into kept; the last is at (written - 1) % KEPT_BYTES */
-    char kept[KEPT_BYTES];
-} state = {.role = "", .level = LOG_INFO};
+    enum log_area area; /* ours */
+    char *shared;       /* all areas; NULL: ours alone is there, in our own memory */
+    struct logring_writer writer;
+    void (*on_line)(void *arg);
+    void *on_line_arg;
+} state = {.role = "", .level = LOG_INFO, .area = LOG_AREA_AGENT};
+
+/* Zero pages until the first line, and for good once the memory is shared. */
+static _Alignas(uint64_t) char own_memory[LOGRING_BYTES];
 
 void log_init(const char *role, enum log_level level)
 {
@@ -36,6 +45,11 @@ void log_init(const char *role, enum log_level level)
 enum log_level log_level_get(void)
 {
     return state.level;
+}
+
+const char *log_level_name(enum log_level level)
+{
+    return level_names[level];
 }
 
 int log_level_by_name(const char *name, enum log_level *ret_level)
@@ -69,13 +83,13 @@ static void format_time(char *target, int64_t unix_ms)
              second % 60, (unsigned)(unix_ms % 1000));
 }
 
-static void keep(const char *line, size_t length)
+static void keep(enum log_level level, int64_t unix_ms, const char *text, size_t length)
 {
-    size_t at = state.written % KEPT_BYTES;
-    size_t first = length < KEPT_BYTES - at ? length : KEPT_BYTES - at;
-    memcpy(state.kept + at, line, first);
-    memcpy(state.kept, line + first, length - first);
-    state.written += length;
+    if (!state.writer.memory)
+        logring_writer_init(&state.writer, own_memory);
+    logring_write(&state.writer, level, unix_ms, text, length);
+    if (state.on_line)
+        state.on_line(state.on_line_arg);
 }
 
 /* A pipe that polls as writable takes a whole line (PIPE_BUF, pipe(7)). */
@@ -112,10 +126,13 @@ void log_write(enum log_level level, const char *msg, const char *format, ...)
     if (level < state.level)
         return;
 
-    format_time(time, clock_unix_ms());
-    int length = snprintf(line, sizeof line, "t=%s level=%s role=%s msg=\"%s\"", time,
-                          level_names[level], state.role, msg);
-    if (length > 0 && format && (size_t)length < sizeof line - 2) {
+    int64_t unix_ms = clock_unix_ms();
+    format_time(time, unix_ms);
+    int start =
+        snprintf(line, sizeof line, "t=%s level=%s role=%s ", time, level_names[level], state.role);
+    int length = snprintf(line + start, sizeof line - (size_t)start, "msg=\"%s\"", msg);
+    length += start;
+    if (format && (size_t)length < sizeof line - 2) {
         line[length++] = ' ';
         va_list args;
         va_start(args, format);
@@ -123,12 +140,10 @@ void log_write(enum log_level level, const char *msg, const char *format, ...)
         va_end(args);
         length += more > 0 ? more : 0;
     }
-    if (length < 0)
-        return;
     size_t size = (size_t)length < sizeof line - 1 ? (size_t)length : sizeof line - 1;
     flatten(line, size);
+    keep(level, unix_ms, line + start, size - (size_t)start);
     line[size++] = '\n';
-    keep(line, size);
     show(line, size);
 }
 
@@ -177,28 +192,63 @@ const char *log_quote(char *target, size_t capacity, const char *text, size_t le
     return target;
 }
 
-static char kept_at(uint64_t position)
+static void *area_memory(enum log_area area)
 {
-    return state.kept[position % KEPT_BYTES];
+    if (state.shared)
+        return state.shared + (size_t)area * LOGRING_BYTES;
+    return area == state.area ? own_memory : NULL;
 }
 
-size_t log_tail(char *target, size_t capacity, unsigned lines)
+void log_reader_init(struct logring_reader *reader, enum log_area area, uint64_t from,
+                     enum log_level level)
 {
-    uint64_t oldest = state.written > KEPT_BYTES ? state.written - KEPT_BYTES : 0;
-    uint64_t start = state.written, position = state.written;
+    logring_reader_init(reader, area_memory(area), from, level);
+}
 
-    /* Backwards from line to line: a line starts at the beginning or after a newline. */
-    for (unsigned found = 0; found < lines && position > oldest;) {
-        position--;
-        bool starts = position == 0 || (position > oldest && kept_at(position - 1) == '\n');
-        if (state.written - position > capacity)
-            break;
-        if (starts) {
-            start = position;
-            found++;
-        }
+void log_on_line(void (*callback)(void *arg), void *arg)
+{
+    state.on_line = callback;
+    state.on_line_arg = arg;
+}
+
+/* The other areas are for reading: a stray pointer of ours shall not spoil another's lines. */
+static int map_areas(int fd, enum log_area own, char **ret_memory, struct nsp_error *err)
+{
+    struct stat status;
+    if (fstat(fd, &status) < 0)
+        return nsp_fail_errno(err, NSP_E_SYSTEM, errno, "fstat", "log");
+    if (status.st_size != LOG_SHARED_BYTES)
+        return nsp_fail(err, NSP_E_UNSUPPORTED, "the shared log has %lld bytes, not %d",
+                        (long long)status.st_size, LOG_SHARED_BYTES);
+    char *memory = mmap(NULL, LOG_SHARED_BYTES, PROT_READ, MAP_SHARED, fd, 0);
+    if (memory == MAP_FAILED)
+        return nsp_fail_errno(err, NSP_E_EXHAUSTED, errno, "mmap", "log");
+    if (mprotect(memory + (size_t)own * LOGRING_BYTES, LOGRING_BYTES, PROT_READ | PROT_WRITE) < 0) {
+        int sys_errno = errno;
+        munmap(memory, LOG_SHARED_BYTES);
+        return nsp_fail_errno(err, NSP_E_SYSTEM, sys_errno, "mprotect", "log");
     }
-    for (uint64_t i = start; i < state.written; i++)
-        target[i - start] = kept_at(i);
-    return (size_t)(state.written - start);
+    *ret_memory = memory;
+    return 0;
+}
+
+int log_share(int fd, enum log_area area, struct nsp_error *err)
+{
+    char *memory = NULL;
+    if (map_areas(fd, area, &memory, err) < 0)
+        return -1;
+    char *former = state.shared;
+    state.shared = memory;
+    state.area = area;
+    logring_writer_init(&state.writer, area_memory(area));
+    if (former) {
+        munmap(former, LOG_SHARED_BYTES);
+        return 0;
+    }
+    struct logring_reader early;
+    struct logring_line line;
+    logring_reader_init(&early, own_memory, 0, LOG_DEBUG);
+    while (logring_read(&early, &line))
+        logring_write(&state.writer, line.level, line.unix_ms, line.text, line.length);
+    return 0;
 }

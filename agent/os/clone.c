@@ -14,13 +14,19 @@
 #define CLONE_CLEAR_SIGHAND 0x100000000ULL
 #endif
 
-enum { KERNEL_SIGSET_BYTES = 8 };
+#ifndef CLONE_INTO_CGROUP
+#define CLONE_INTO_CGROUP 0x200000000ULL
+#endif
 
-/* The first version of the kernel's struct clone_args that has all we need (CLONE_ARGS_SIZE_VER0).
- */
+/* The first version of the kernel's struct clone_args has all but the group (CLONE_ARGS_SIZE_VER0
+ * and VER2). */
+enum { KERNEL_SIGSET_BYTES = 8, ARGS_WITHOUT_CGROUP = 64, ARGS_WITH_CGROUP = 88 };
+
 struct clone3_args {
     uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
+    uint64_t set_tid, set_tid_size, cgroup;
 };
+_Static_assert(sizeof(struct clone3_args) == ARGS_WITH_CGROUP, "as the kernel has it");
 
 #if defined(__x86_64__)
 
@@ -88,17 +94,32 @@ static uint64_t common_flags(const struct clone_request *request)
     return CLONE_PARENT_SETTID | (request->parent_waits ? CLONE_PARENT : 0);
 }
 
-static long clone_new(const struct clone_request *request, int *ret_pidfd)
+static long clone_new(const struct clone_request *request, int cgroup_fd, int *ret_pidfd)
 {
     struct clone3_args args = {
-        .flags = common_flags(request) | CLONE_VM | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
+        .flags = common_flags(request) | CLONE_VM | CLONE_PIDFD | CLONE_CLEAR_SIGHAND |
+                 (cgroup_fd > 0 ? CLONE_INTO_CGROUP : 0),
         .pidfd = (uintptr_t)ret_pidfd,
         .parent_tid = (uintptr_t)request->pid_slot,
         .exit_signal = (uint64_t)exit_signal(request),
         .stack = (uintptr_t)request->stack,
         .stack_size = request->stack_size,
+        .cgroup = (uint64_t)cgroup_fd,
     };
-    return call_on_stack(SYS_clone3, (long)&args, sizeof args, 0, request);
+    return call_on_stack(SYS_clone3, (long)&args,
+                         cgroup_fd > 0 ? ARGS_WITH_CGROUP : ARGS_WITHOUT_CGROUP, 0, request);
+}
+
+/* Kernels before 5.7 know no groups here, and a group may be gone or take no processes: the child
+ * is then born into ours, which beats not being born. */
+static long clone_into_cgroup(const struct clone_request *request, int *ret_pidfd)
+{
+    if (request->cgroup_fd > 0) {
+        long pid = clone_new(request, request->cgroup_fd, ret_pidfd);
+        if (pid != -E2BIG && pid != -EINVAL && pid != -EBUSY && pid != -ENODEV && pid != -EBADF)
+            return pid;
+    }
+    return clone_new(request, 0, ret_pidfd);
 }
 
 static long clone_legacy(const struct clone_request *request, uint64_t memory_flags, int *ret_pidfd)
@@ -119,7 +140,7 @@ static long clone_by(const struct clone_request *request, enum clone_way way, in
     *request->now = way;
     switch (way) {
     case CLONE_WAY_CLONE3:
-        return clone_new(request, ret_pidfd);
+        return clone_into_cgroup(request, ret_pidfd);
     case CLONE_WAY_CLONE:
         return clone_legacy(request, CLONE_VM, ret_pidfd);
     default:

@@ -27,6 +27,7 @@ struct clone_request {
     size_t stack_size;
     pid_t *pid_slot;     /* the kernel writes the pid there before the child can run */
     bool parent_waits;   /* CLONE_PARENT: the child becomes our sibling */
+    int cgroup_fd;       /* group that the child is born into, where the kernel can; 0: ours */
     enum clone_way way;  /* the first to try */
     enum clone_way *now; /* the one that is being tried; the child may look at it */
 };

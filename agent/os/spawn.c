@@ -39,6 +39,7 @@ struct spawn {
     struct spawn_rlimit rlimits[RLIM_NLIMITS + 1];
     int status_read, status_write;
     enum clone_way first_way;
+    int cgroup_fd;
     bool parent_waits, exposed;
     char *pointers[]; /* argv, environment, then the bytes of both and of cwd */
 };
@@ -140,6 +141,7 @@ static struct spawn *make_block(const struct spawn_request *request, size_t argc
     spawn->status_read = spawn->status_write = -1;
     spawn->parent_waits = request->parent_waits;
     spawn->first_way = request->way;
+    spawn->cgroup_fd = request->cgroup_fd;
     spawn->exposed = false;
     struct spawn_child_job job = {
         .argv = argv,
@@ -209,6 +211,7 @@ int spawn_clone(struct spawn *spawn, pid_t *pid_slot, int *ret_pidfd, struct nsp
         .stack_size = sizeof spawn->stack,
         .pid_slot = pid_slot,
         .parent_waits = spawn->parent_waits,
+        .cgroup_fd = spawn->cgroup_fd,
         .way = spawn->first_way,
         .now = &spawn->job.way,
     };

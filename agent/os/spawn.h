@@ -64,6 +64,7 @@ struct spawn_request {
     mode_t umask;
     const struct spawn_rlimit *rlimits; /* copied */
     size_t rlimit_count;
+    int cgroup_fd;      /* borrowed until spawn_clone; see clone.h */
     enum clone_way way; /* 0 for the best; tests force the fallbacks, valgrind needs COPY */
 };
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -54,6 +55,15 @@ int storewire_try_send(int socket, const struct storewire_message *message, cons
     return send_flagged(socket, message, fds, MSG_DONTWAIT, err);
 }
 
+int storewire_new_kick(int *ret_fd, struct nsp_error *err)
+{
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (fd < 0)
+        return nsp_fail_errno(err, NSP_E_SYSTEM, errno, "eventfd", NULL);
+    *ret_fd = fd;
+    return 0;
+}
+
 void storewire_kick(int kick_fd)
 {
     const uint64_t one = 1;
@@ -81,7 +91,7 @@ static const char *fault_of(const struct storewire_message *message, size_t leng
 {
     if (length != sizeof *message || flags & MSG_TRUNC)
         return "message of a wrong size";
-    if (message->op < STOREWIRE_PUT || message->op > STOREWIRE_SHUTDOWN)
+    if (message->op < STOREWIRE_PUT || message->op > STOREWIRE_END)
         return "unknown operation";
     if (message->count > STOREWIRE_BATCH)
         return "more keys than a message has";

@@ -9,7 +9,7 @@
  * every exit, so that a process costs it one wake-up and not three. Who cannot wait for that, or
  * finds the socket full, kicks (an eventfd(2)).
  *
- * The agent inherits five descriptors: see STOREWIRE_FD_*. The wake descriptor is an eventfd(2),
+ * The agent inherits seven descriptors: see STOREWIRE_FD_*. The wake descriptor is an eventfd(2),
  * which cannot overflow: it says only "look at the exit log".
  */
 #ifndef AGENT_STOREWIRE_H
@@ -26,7 +26,9 @@ enum {
     STOREWIRE_FD_CLAIMS = 5,
     STOREWIRE_FD_EXITS = 6,
     STOREWIRE_FD_KICK = 7, /* written by the agent */
-    STOREWIRE_FD_COUNT = 5,
+    STOREWIRE_FD_BOOT = 8, /* bootreport.h */
+    STOREWIRE_FD_LOG = 9,  /* log_share; not needed once it is mapped */
+    STOREWIRE_FD_COUNT = 7,
 };
 
 enum storewire_op {
@@ -36,8 +38,10 @@ enum storewire_op {
     STOREWIRE_ITEM,     /* supervisor */
     STOREWIRE_DONE,     /* supervisor */
     STOREWIRE_READY,    /* agent: listening; from now on a death means restart */
-    STOREWIRE_SHUTDOWN, /* supervisor: end in order; argument: deadline in ms.
-                           agent: asks the supervisor for the same */
+    STOREWIRE_SHUTDOWN, /* supervisor: everything is being ended; nothing new from now on.
+                           agent: asks for that; argument: enum power_action, grace_ms */
+    STOREWIRE_END,      /* supervisor: all else has ended; argument: ms that the agent has to tell
+                           its clients so, and to end */
 };
 
 /* When an entry goes in and when it is dropped. X(KIND, per_slot, in, dropped) */
@@ -53,7 +57,8 @@ enum storewire_op {
     X(STDIN, 1, "before clone", "end of input delivered, reader gone, or process forgotten")       \
     X(STDOUT, 1, "before clone", "end of file, given up, or process forgotten")                    \
     X(STDERR, 1, "before clone", "end of file, given up, or process forgotten")                    \
-    X(STATUS, 1, "before clone", "execve known to have succeeded or failed")
+    X(STATUS, 1, "before clone", "execve known to have succeeded or failed")                       \
+    X(SERVICES, 0, "first start of an agent with services", "never")
 
 enum storewire_kind {
 #define STOREWIRE_ENUM(kind, per_slot, in, dropped) STOREWIRE_##kind,
@@ -72,7 +77,8 @@ enum { STOREWIRE_BATCH = 8 };
 struct storewire_message {
     uint32_t op;
     uint32_t argument;
-    uint32_t count; /* keys, and descriptors in PUT and ITEM */
+    uint32_t grace_ms; /* agent's SHUTDOWN; UINT32_MAX: as configured */
+    uint32_t count;    /* keys, and descriptors in PUT and ITEM */
     struct storewire_key keys[STOREWIRE_BATCH];
 };
 
@@ -85,6 +91,8 @@ int storewire_send(int socket, const struct storewire_message *message, const in
 int storewire_try_send(int socket, const struct storewire_message *message, const int *fds,
                        struct nsp_error *err);
 
+/* An eventfd(2) to kick, close-on-exec, non-blocking. SYSTEM. */
+int storewire_new_kick(int *ret_fd, struct nsp_error *err);
 /* Wakes who polls this eventfd(2): the supervisor, so that it reads its messages, or the agent. */
 void storewire_kick(int kick_fd);
 

@@ -180,6 +180,7 @@ static int run(struct process *process, const struct launch_options *options,
         .umask = options->umask,
         .rlimits = options->rlimits,
         .rlimit_count = options->rlimit_count,
+        .cgroup_fd = processes_cgroup(process->set),
     };
     struct exitlog *exitlog = processes_exitlog(process->set);
     if (spawn_prepare(&request, &process->spawn, err) < 0 ||

@@ -51,6 +51,11 @@ struct exitlog *processes_exitlog(const struct processes *set)
     return set->exitlog;
 }
 
+int processes_cgroup(const struct processes *set)
+{
+    return set->config.cgroup_fd;
+}
+
 struct table *processes_table(struct processes *set)
 {
     return &set->shared.table;

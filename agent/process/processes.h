@@ -16,6 +16,7 @@ struct processes_config {
     struct loop *loop;
     struct store *store;
     int claims_fd, exits_fd; /* of the exit log; borrowed */
+    int cgroup_fd;           /* group that processes are born into; borrowed; 0 or less: ours */
     uint64_t ring_budget;    /* bytes; 0: an eighth of the memory */
     /* Something failed that leaves the state only a successor can mend: the agent must end. */
     void (*fatal)(void *arg, const char *what, const struct nsp_error *err);
@@ -51,6 +52,7 @@ struct store *processes_store(const struct processes *set);
 struct arena *processes_arena(const struct processes *set);
 struct exitlog *processes_exitlog(const struct processes *set);
 struct table *processes_table(struct processes *set);
+int processes_cgroup(const struct processes *set);
 const struct stage *processes_output_stage(const struct processes *set);
 const struct stage *processes_input_stage(const struct processes *set);
 void processes_fatal(struct processes *set, const char *what, const struct nsp_error *err);

@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/os/environment.h"
 #include "agent/os/rlimit.h"
 #include "agent/process/launch.h"
 #include "agent/process/signals.h"
 #include "agent/services/process_attach.h"
-#include "agent/services/process_environment.h"
 #include "agent/services/process_record.h"
 #include "agent/services/process_stdin.h"
 #include "agent/services/process_wait.h"
@@ -126,8 +126,8 @@ static int launch(const struct process_service *service, const struct start_para
     AUTO_FREE char *cwd = NULL;
     AUTO_FREE struct spawn_rlimit *limits =
         calloc(params->rlimits.count + 1, sizeof(struct spawn_rlimit));
-    AUTO_FREE char **environment = process_environment_merge(
-        params->clear_env ? nothing : service->default_environment, &params->env);
+    AUTO_FREE char **environment = environment_merge(
+        params->clear_env ? nothing : service->default_environment, params->env.items);
     if (!limits || !environment)
         return nsp_fail_on(err, NSP_E_EXHAUSTED, "memory", "no memory to start a process");
     struct launch_options options = {
@@ -401,7 +401,7 @@ static const struct param_field kill_fields[] = {
 #define FIELDS(array, struct_)                                                                     \
     .fields = array, .field_count = sizeof array / sizeof *array, .params_size = sizeof(struct_)
 
-const struct method process_methods[] = {
+static const struct method methods[] = {
     {"process.start", FIELDS(start_fields, struct start_params),
      .flags = METHOD_CHANGES | METHOD_STREAMS, .handler = on_start, .doc = "Starts a program.",
      .returns = "id and pid once it runs; with attach as process.attach."},
@@ -429,4 +429,8 @@ const struct method process_methods[] = {
      .handler = on_forget, .doc = "Drops an exited process's record and output.",
      .returns = "Nothing."},
 };
-const size_t process_method_count = sizeof process_methods / sizeof *process_methods;
+const struct method *process_methods(size_t *ret_count)
+{
+    *ret_count = sizeof methods / sizeof methods[0];
+    return methods;
+}

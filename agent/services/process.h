@@ -14,8 +14,7 @@ struct process_service {
 };
 
 /* The table; each handler gets a struct process_service. */
-extern const struct method process_methods[];
-extern const size_t process_method_count;
+const struct method *process_methods(size_t *ret_count);
 
 /* Members of stats about processes and rings. service: struct process_service. */
 void process_stats(void *service, struct reply *reply);

@@ -7,16 +7,14 @@
 #include <unistd.h>
 
 #include "agent/base/clock.h"
-#include "agent/base/log.h"
 #include "agent/os/hostinfo.h"
 #include "agent/rpc/describe.h"
 #include "agent/session/session.h"
-#include "protocol/cleanup.h"
 #include "protocol/limits.h"
 
 #define AGENT_NAME "nullspace-agent"
 
-enum { TOKEN_MAX = 1024, CLIENT_MAX = 256, TAIL_LINES_MAX = 4096, TAIL_BYTES = 256 * 1024 };
+enum { TOKEN_MAX = 1024, CLIENT_MAX = 256 };
 
 struct system_service {
     struct system_facts facts;
@@ -54,6 +52,7 @@ static void reply_protocol(struct reply *reply)
 struct hello_params {
     const char *token;
     const char *client;
+    int64_t time_ns;
 };
 
 static const struct param_field hello_fields[] = {
@@ -67,6 +66,13 @@ static const struct param_field hello_fields[] = {
      .offset = offsetof(struct hello_params, client),
      .max = CLIENT_MAX,
      .doc = "Who calls, for the log."},
+    {.name = "time_ns",
+     .type = PARAM_INT,
+     .offset = offsetof(struct hello_params, time_ns),
+     .min = 0,
+     .max = INT64_MAX,
+     .doc = "The host's time, nanoseconds since 1970: a guest sets its clock when it is off by "
+            "more than 100 ms."},
 };
 
 static void reply_limits(struct reply *reply)
@@ -94,6 +100,8 @@ static void on_hello(void *arg, struct call *call, const void *params)
         call_fail(call, &err);
         return;
     }
+    if (hello->time_ns > 0 && facts->host_time)
+        facts->host_time(hello->time_ns);
     struct reply *reply = reply_new();
     reply_protocol(reply);
     reply_text(reply, "agent", AGENT_NAME);
@@ -177,47 +185,6 @@ static void on_stats(void *arg, struct call *call, const void *params)
     call_reply(call, reply);
 }
 
-/* log.tail */
-
-struct tail_params {
-    int64_t lines;
-};
-
-static const struct param_field tail_fields[] = {
-    {.name = "lines",
-     .type = PARAM_INT,
-     .offset = offsetof(struct tail_params, lines),
-     .min = 1,
-     .max = TAIL_LINES_MAX,
-     .fallback = 100,
-     .doc = "How many lines at most."},
-};
-
-static void on_log_tail(void *arg, struct call *call, const void *params)
-{
-    const struct tail_params *tail = params;
-    struct nsp_error err;
-    (void)arg;
-    AUTO_FREE char *text = malloc(TAIL_BYTES);
-    if (!text) {
-        nsp_fail(&err, NSP_E_EXHAUSTED, "no memory for the lines");
-        call_fail(call, &err);
-        return;
-    }
-    char *end = text + log_tail(text, TAIL_BYTES - 1, (unsigned)tail->lines);
-    *end = '\0';
-    struct reply *reply = reply_new();
-    reply_open_array(reply, "lines");
-    for (char *line = text; line < end;) {
-        char *line_end = line + strcspn(line, "\n");
-        *line_end = '\0';
-        reply_text(reply, NULL, line);
-        line = line_end + 1;
-    }
-    reply_close(reply);
-    call_reply(call, reply);
-}
-
 /* rpc.discover */
 
 static void on_discover(void *arg, struct call *call, const void *params)
@@ -277,11 +244,6 @@ static const struct method methods[] = {
      .doc = "Counters of the agent.",
      .returns = "resident_kib, fds, restarts, connections, streams, bytes, and those of the "
                 "services."},
-    {.name = "log.tail",
-     FIELDS(tail),
-     .handler = on_log_tail,
-     .doc = "The last lines of the agent's own log.",
-     .returns = "lines, oldest first."},
     {.name = "rpc.discover",
      .handler = on_discover,
      .doc = "This description of all methods.",

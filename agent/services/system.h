@@ -1,4 +1,4 @@
-/* Methods about the agent itself: hello, ping, info, stats, log.tail, rpc.discover, cancel. */
+/* Methods about the agent itself: hello, ping, info, stats, rpc.discover, cancel. */
 #ifndef AGENT_SYSTEM_H
 #define AGENT_SYSTEM_H
 
@@ -31,6 +31,7 @@ struct system_facts {
     const struct session_server *sessions; /* for stats; NULL: without */
     const struct system_stats *stats;      /* of other services */
     size_t stats_count;
+    void (*host_time)(int64_t unix_ns); /* a client said what time it is; NULL: nobody cares */
 };
 
 /* Finds out once what the kernel lacks. The facts are copied. */

@@ -47,6 +47,10 @@ int session_server_add(struct session_server *server, struct listener *listener,
                        struct nsp_error *err);
 /* Stops accepting for good and takes the listeners' names away; running sessions go on. */
 void session_server_stop_accepting(struct session_server *server);
+/* For the end: nothing waits to be sent; all are told SHUTTING_DOWN and linger; none is left. */
+bool session_server_is_quiet(const struct session_server *server);
+void session_server_say_goodbye(struct session_server *server);
+bool session_server_is_empty(const struct session_server *server);
 /* Takes over an accepted or socketpair'ed descriptor, as if a listener without token had it. */
 int session_server_adopt(struct session_server *server, int fd, struct nsp_error *err);
 

@@ -123,6 +123,27 @@ void session_server_stop_accepting(struct session_server *server)
     end_listeners(server, listener_remove);
 }
 
+bool session_server_is_quiet(const struct session_server *server)
+{
+    for (const struct session *session = server->first; session; session = session->next)
+        if (session->state < CLOSED && (session->ready.first || conn_queued(session->conn) > 0))
+            return false;
+    return true;
+}
+
+void session_server_say_goodbye(struct session_server *server)
+{
+    struct nsp_error why = NSP_ERROR_INIT;
+    (void)nsp_fail(&why, NSP_E_SHUTTING_DOWN, "%s", nsp_error_text(NSP_E_SHUTTING_DOWN));
+    for (struct session *session = server->first; session; session = session->next)
+        session_fail(session, &why);
+}
+
+bool session_server_is_empty(const struct session_server *server)
+{
+    return !server->first;
+}
+
 int session_server_adopt(struct session_server *server, int fd, struct nsp_error *err)
 {
     return take(server, fd, &unix_transport, NULL, err);

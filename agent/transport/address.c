@@ -1,5 +1,6 @@
 #include "agent/transport/address.h"
 
+#include <linux/vm_sockets.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,4 +46,11 @@ int address_parse(const char *text, struct address *ret_address, struct nsp_erro
     }
     return nsp_fail_on(err, NSP_E_INVALID_PARAMS, text,
                        "address does not start with vsock:, unix: or tcp:");
+}
+
+unsigned address_vsock_port(const struct address *address)
+{
+    if (address->transport != &vsock_transport)
+        return 0;
+    return ((const struct sockaddr_vm *)&address->socket)->svm_port;
 }

@@ -27,6 +27,9 @@ struct address {
 /* INVALID_PARAMS names the text and says what is wrong with it. */
 int address_parse(const char *text, struct address *ret_address, struct nsp_error *err);
 
+/* The port of a vsock address; 0 for another. */
+unsigned address_vsock_port(const struct address *address);
+
 /* A decimal number without sign or leading zeros, at most max. For the transports' parsers. */
 int address_number(const char *text, unsigned long max, unsigned long *ret_number);
 

@@ -5,11 +5,11 @@
  * do not even tell. Half-close is not used, since hybrid implementations do not carry it.
  */
 #include <errno.h>
+#include <sys/socket.h> /* before vm_sockets.h, which needs it in Linux 6.1 */
 #include <linux/sockios.h>
 #include <linux/vm_sockets.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 
 #include "agent/transport/listener.h"
 #include "agent/transport/transport.h"

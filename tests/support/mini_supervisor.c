@@ -15,9 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/os/sweep.h"
 #include "init/fdstore.h"
 #include "init/reaper.h"
-#include "init/sweep.h"
 
 enum { SWEEPS_MAX = 500 };
 
@@ -57,9 +57,9 @@ static void forget_signals(void)
 /* A test that failed or crashed leaves processes behind. */
 static void kill_the_rest(void)
 {
-    struct reaper_pass pass = {0};
-    for (int i = 0; i < SWEEPS_MAX && !pass.childless; i++) {
-        sweep_signal(reaper.log, SIGKILL);
+    const struct sweep sweep = {.log = reaper.log};
+    struct reaper_pass pass;
+    for (int i = 0; i < SWEEPS_MAX && sweep_signal(&sweep, SIGKILL) > 0; i++) {
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
         reaper_drain(&reaper, 0, &pass);
     }

@@ -1,4 +1,5 @@
-/* Mount namespaces of their own for tests of mounting: nothing that happens there is seen outside. */
+/* Mount namespaces of their own for tests of mounting: nothing that happens there is seen outside.
+ */
 #ifndef TESTS_SUPPORT_PRIVATE_MOUNTS_H
 #define TESTS_SUPPORT_PRIVATE_MOUNTS_H
 

@@ -64,6 +64,14 @@ static void take_item(void *arg, const struct store_item *item)
     found->items[found->count++] = *item;
 }
 
+/* What is there for others than the set. */
+static void close_items_of(const struct found *found, enum storewire_kind kind)
+{
+    for (unsigned i = 0; i < found->count; i++)
+        if (found->items[i].key.kind == kind)
+            close(found->items[i].fd);
+}
+
 TCase *process_set_add(Suite *suite, const char *name, const TTest *const *tests, size_t count)
 {
     TCase *tcase = tcase_create(name);
@@ -91,6 +99,7 @@ int process_set_try_start(struct nsp_error *err)
                                 supervisor->kick_fd, on_fatal, NULL, NULL),
                      0);
     ck_assert_int_eq(store_load(&process_set.store, take_item, &found, NULL), 0);
+    close_items_of(&found, STOREWIRE_SERVICES);
     if (processes_new(&config, found.items, found.count, &process_set.set, err) < 0) {
         store_done(&process_set.store);
         return -1;
@@ -133,13 +142,24 @@ void process_set_setup(void)
     process_set_start();
 }
 
-void process_set_teardown(void)
+static bool is_spawning(void)
 {
     unsigned cursor = 0;
-    struct process *process;
-    /* The memory of a child that has not reached its execve must stay until then. */
+    const struct process *process;
     while (process_set.set && (process = processes_next(process_set.set, &cursor)))
-        PROCESS_SET_AWAIT(!process->spawn);
+        if (process->spawn)
+            return true;
+    return false;
+}
+
+void process_set_await_spawned(void)
+{
+    PROCESS_SET_AWAIT(!is_spawning());
+}
+
+void process_set_teardown(void)
+{
+    process_set_await_spawned();
     process_set_stop();
     timer_free(turn_timer);
     loop_free(process_set.loop);
@@ -169,6 +189,19 @@ unsigned process_set_stored_of(enum storewire_kind kind)
     for (unsigned i = 0; i < found.count; i++)
         count += found.items[i].key.kind == kind;
     return count;
+}
+
+int process_set_fetch(enum storewire_kind kind)
+{
+    struct found found = {.count = 0};
+    int fetched = -1;
+    ck_assert_int_eq(store_load(&process_set.store, take_item, &found, NULL), 0);
+    for (unsigned i = 0; i < found.count; i++)
+        if (found.items[i].key.kind == kind && fetched < 0)
+            fetched = found.items[i].fd;
+        else
+            close(found.items[i].fd);
+    return fetched;
 }
 
 void process_set_store(enum storewire_kind kind, unsigned slot, int fd)

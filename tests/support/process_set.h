@@ -42,6 +42,9 @@ void process_set_start(void);
 int process_set_try_start(struct nsp_error *err);
 void process_set_restart(void);
 
+/* The memory of a child that has not reached its execve must stay until then: waits for that. */
+void process_set_await_spawned(void);
+
 /* Runs the loop for about a millisecond, or so many of them. */
 void process_set_turn(void);
 void process_set_settle(unsigned ms);
@@ -57,6 +60,8 @@ enum { PROCESS_SET_TURNS = 5000 };
 unsigned process_set_stored(void);
 unsigned process_set_stored_of(enum storewire_kind kind);
 unsigned process_set_descriptors(void);
+/* A descriptor from there, for the caller; -1: there is none. */
+int process_set_fetch(enum storewire_kind kind);
 /* Puts a descriptor there and closes it here. */
 void process_set_store(enum storewire_kind kind, unsigned slot, int fd);
 

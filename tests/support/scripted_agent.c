@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "agent/base/clock.h"
+#include "agent/os/bootreport.h"
 #include "agent/os/exitlog.h"
 #include "agent/os/spawn.h"
 #include "agent/os/storewire.h"
@@ -56,6 +57,24 @@ static void die(void)
     raise(SIGKILL);
 }
 
+static void take_shutdown(void)
+{
+    report->shutdowns++;
+    report->shutdown_ns = clock_now_ns();
+    expect(report->ends == 0, "SHUTDOWN after END");
+}
+
+__attribute__((noreturn)) static void take_end(const struct storewire_message *message)
+{
+    expect(report->shutdowns == 1, "END without SHUTDOWN before it");
+    for (unsigned i = 0; i < report->children; i++)
+        report->left += kill(report->child_pids[i], 0) == 0;
+    report->end_ms = message->argument;
+    report->agent_ended_ns = clock_now_ns();
+    report->ends++;
+    _exit(0);
+}
+
 __attribute__((noreturn)) static void obey(void)
 {
     struct storewire_message message;
@@ -63,14 +82,25 @@ __attribute__((noreturn)) static void obey(void)
     int fds[STOREWIRE_BATCH];
     report->ready = true;
     while (storewire_receive(STOREWIRE_FD_SOCKET, &message, fds, &err) > 0) {
-        if (message.op != STOREWIRE_SHUTDOWN)
-            continue;
-        report->shutdowns++;
-        report->shutdown_ms = message.argument;
-        report->agent_ended_ns = clock_now_ns();
-        _exit(0);
+        if (message.op == STOREWIRE_SHUTDOWN)
+            take_shutdown();
+        else if (message.op == STOREWIRE_END)
+            take_end(&message);
+        else
+            expect(false, "a message that is not the supervisor's");
     }
     _exit(1);
+}
+
+static void inspect_report(void)
+{
+    struct bootreport *boot;
+    struct nsp_error err;
+    bool is_there = bootreport_open(STOREWIRE_FD_BOOT, &boot, &err) == 0;
+    expect(is_there, "no boot report");
+    expect(is_there && bootreport_find(boot, SCRIPTED_STEP), "another boot report");
+    if (is_there)
+        bootreport_close(boot);
 }
 
 static void inspect(void)
@@ -78,9 +108,9 @@ static void inspect(void)
     struct rlimit files;
     sigset_t mask;
     for (int fd = 0; fd < STOREWIRE_FD_SOCKET + STOREWIRE_FD_COUNT; fd++)
-        expect(fcntl(fd, F_GETFD) >= 0, "a descriptor from 0 to 6 is closed");
+        expect(fcntl(fd, F_GETFD) >= 0, "a descriptor that is inherited is closed");
     for (int fd = STOREWIRE_FD_SOCKET + STOREWIRE_FD_COUNT; fd < 200; fd++)
-        expect(fcntl(fd, F_GETFD) < 0, "a descriptor beyond 6 is open");
+        expect(fcntl(fd, F_GETFD) < 0, "a descriptor beyond the inherited is open");
     sigprocmask(SIG_SETMASK, NULL, &mask);
     expect(sigismember(&mask, SIGTERM) == 0 && sigismember(&mask, SIGCHLD) == 0, "signals blocked");
     struct sigaction action;
@@ -316,15 +346,16 @@ static void play_hang(const struct turn *turn)
 
 static void play_ask(const struct turn *turn)
 {
-    (void)turn;
+    start_workload(turn->path);
     say_ready();
-    say(&(struct storewire_message){.op = STOREWIRE_SHUTDOWN}, NULL);
+    say(&(struct storewire_message){.op = STOREWIRE_SHUTDOWN, .grace_ms = turn->number}, NULL);
 }
 
 static void play_inspect(const struct turn *turn)
 {
     (void)turn;
     inspect();
+    inspect_report();
     say_ready();
 }
 
@@ -356,6 +387,21 @@ static void play_workload(const struct turn *turn)
     say_ready();
 }
 
+static void play_quit(const struct turn *turn)
+{
+    struct storewire_message message;
+    struct nsp_error err;
+    int fds[STOREWIRE_BATCH];
+    start_workload(turn->path);
+    say_ready();
+    report->ready = true;
+    expect(storewire_receive(STOREWIRE_FD_SOCKET, &message, fds, &err) > 0 &&
+               message.op == STOREWIRE_SHUTDOWN,
+           "no SHUTDOWN");
+    take_shutdown();
+    die();
+}
+
 static const struct {
     const char *name;
     void (*play)(const struct turn *turn);
@@ -363,7 +409,7 @@ static const struct {
     {"obey", play_obey},   {"refuse", play_refuse},       {"die", play_die},
     {"close", play_close}, {"die-early", play_die_early}, {"hang", play_hang},
     {"ask", play_ask},     {"inspect", play_inspect},     {"store", play_store},
-    {"exits", play_exits}, {"workload", play_workload},
+    {"exits", play_exits}, {"workload", play_workload},   {"quit", play_quit},
 };
 
 /* argv: program, "agent", script, report, number. */

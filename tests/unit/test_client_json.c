@@ -120,7 +120,7 @@ START_TEST(the_writer_makes_json_that_is_acceptable)
     nsp_writer_close(&writer, '}');
     ck_assert_int_eq(nsp_writer_take(&writer, &text, NULL), 0);
     ck_assert_ptr_nonnull(
-        strstr(text, "\"max\":18446744073709551615,\"min\":-9223372036854775808"));
+        strstr(text, "\"max\":\"18446744073709551615\",\"min\":-9223372036854775808"));
     ck_assert_ptr_nonnull(strstr(text, "\"list\":[{\"b64\":\"YQBi\"},\"\"]"));
     ck_assert_ptr_nonnull(strstr(text, "\"none\":null,\"empty\":{},\"error\":{\"code\":"));
     parse(text);

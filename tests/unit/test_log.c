@@ -2,13 +2,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/base/clock.h"
 #include "tests/support/unit.h"
 
 static int output; /* what is written to standard error */
@@ -31,11 +35,29 @@ static const char *written(void)
     return text;
 }
 
-static const char *tail(unsigned lines)
+static struct logring_line kept;
+
+static bool read_kept(struct logring_reader *reader, const char *text)
 {
-    static char text[70000];
-    text[log_tail(text, sizeof text - 1, lines)] = '\0';
-    return text;
+    return logring_read(reader, &kept) && strcmp(kept.text, text) == 0;
+}
+
+static unsigned count_kept(enum log_area area)
+{
+    struct logring_reader reader;
+    unsigned lines = 0;
+    log_reader_init(&reader, area, 0, LOG_DEBUG);
+    while (logring_read(&reader, &kept))
+        lines++;
+    return lines;
+}
+
+static int make_memory(size_t size)
+{
+    int fd = memfd_create("log", MFD_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(ftruncate(fd, (off_t)size), 0);
+    return fd;
 }
 
 START_TEST(a_line_has_time_level_role_message_and_pairs)
@@ -60,7 +82,7 @@ START_TEST(lines_below_the_level_are_not_made)
 {
     log_debug("no", NULL);
     ck_assert_str_eq(written(), "");
-    ck_assert_str_eq(tail(10), "");
+    ck_assert_uint_eq(count_kept(LOG_AREA_AGENT), 0);
     log_init("test", LOG_DEBUG);
     log_debug("yes", NULL);
     ck_assert_ptr_nonnull(strstr(written(), "level=debug"));
@@ -134,7 +156,8 @@ START_TEST(a_reader_that_does_not_read_delays_nothing_and_is_told)
 {
     for (int i = 0; i < 5000; i++) /* more than a pipe takes; the test would hang here */
         log_info("flood", "i=%d", i);
-    ck_assert_ptr_nonnull(strstr(tail(1), "i=4999"));
+    ck_assert_uint_gt(count_kept(LOG_AREA_AGENT), 1000);
+    ck_assert_str_eq(kept.text, "msg=\"flood\" i=4999");
     while (written()[0])
         ;
     log_info("after", NULL);
@@ -144,32 +167,87 @@ START_TEST(a_reader_that_does_not_read_delays_nothing_and_is_told)
 }
 END_TEST
 
-START_TEST(the_tail_has_the_last_lines_in_their_order)
+START_TEST(lines_are_kept_without_what_is_told_apart)
 {
-    for (int i = 0; i < 5; i++)
-        log_info("line", "i=%d", i);
-    ck_assert_ptr_null(strstr(tail(2), "i=2"));
-    ck_assert_ptr_nonnull(strstr(tail(2), "i=3\n"));
-    ck_assert_ptr_nonnull(strstr(tail(2), "i=4\n"));
-    ck_assert_int_eq(strncmp(tail(2), "t=", 2), 0);
-    ck_assert_ptr_nonnull(strstr(tail(100), "i=0\n"));
-    ck_assert_str_eq(tail(0), "");
+    struct logring_reader reader;
+    log_write(LOG_ERROR, "broken", "number=%d text=%s", 7, "a\nb");
+    log_info("alone", NULL);
+    log_reader_init(&reader, LOG_AREA_AGENT, 0, LOG_DEBUG);
+    ck_assert(read_kept(&reader, "msg=\"broken\" number=7 text=a?b"));
+    ck_assert_int_eq(kept.level, LOG_ERROR);
+    ck_assert_int_ge(kept.unix_ms, clock_unix_ms() - 10000);
+    ck_assert_int_le(kept.unix_ms, clock_unix_ms());
+    ck_assert_str_eq(log_level_name(kept.level), "error");
+    ck_assert(read_kept(&reader, "msg=\"alone\""));
+    ck_assert_uint_eq(count_kept(LOG_AREA_SUPERVISOR), 0);
 }
 END_TEST
 
-START_TEST(the_tail_holds_whole_lines_only_however_small_the_room)
+static unsigned told;
+
+static void count_line(void *arg)
 {
-    char text[200];
-    for (int i = 0; i < 3000; i++) /* goes round several times */
-        log_info("line", "i=%d", i);
-    const char *all = tail(100000);
-    ck_assert_uint_gt(strlen(all), 60000);
-    ck_assert_int_eq(strncmp(all, "t=", 2), 0);
-    size_t length = log_tail(text, sizeof text, 100000);
-    ck_assert_uint_gt(length, 0);
-    ck_assert_int_eq(strncmp(text, "t=", 2), 0);
-    ck_assert_int_eq(text[length - 1], '\n');
-    ck_assert_uint_eq(log_tail(text, 10, 100000), 0);
+    ck_assert_ptr_eq(arg, &told);
+    told++;
+}
+
+START_TEST(who_wants_to_know_is_told_of_each_line)
+{
+    log_on_line(count_line, &told);
+    log_info("one", NULL);
+    log_debug("not made", NULL);
+    ck_assert_uint_eq(told, 1);
+    log_on_line(NULL, NULL);
+    log_info("two", NULL);
+    ck_assert_uint_eq(told, 1);
+}
+END_TEST
+
+START_TEST(shared_lines_outlive_their_writer)
+{
+    int fd = make_memory(LOG_SHARED_BYTES);
+    log_info("before sharing", NULL);
+    ck_assert_int_eq(log_share(fd, LOG_AREA_SUPERVISOR, NULL), 0);
+    log_info("supervisor", NULL);
+    for (int i = 1; i <= 2; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            log_share(fd, LOG_AREA_AGENT, NULL);
+            close(fd);
+            log_info("agent", "life=%d", i);
+            raise(SIGKILL);
+        }
+        ck_assert_int_eq(waitpid(child, NULL, 0), child);
+    }
+    log_info("supervisor again", NULL);
+
+    struct logring_reader reader;
+    log_reader_init(&reader, LOG_AREA_SUPERVISOR, 0, LOG_DEBUG);
+    ck_assert(read_kept(&reader, "msg=\"before sharing\""));
+    ck_assert(read_kept(&reader, "msg=\"supervisor\""));
+    ck_assert(read_kept(&reader, "msg=\"supervisor again\""));
+    ck_assert(!logring_read(&reader, &kept));
+    log_reader_init(&reader, LOG_AREA_AGENT, 0, LOG_DEBUG);
+    ck_assert(read_kept(&reader, "msg=\"agent\" life=1"));
+    ck_assert(read_kept(&reader, "msg=\"agent\" life=2"));
+    ck_assert_uint_eq(kept.sequence, 2);
+    ck_assert(!logring_read(&reader, &kept));
+    close(fd);
+}
+END_TEST
+
+START_TEST(memory_that_cannot_be_shared_changes_nothing)
+{
+    struct nsp_error err;
+    int fd = make_memory(LOG_SHARED_BYTES - 4096);
+    log_info("one", NULL);
+    ck_assert_int_eq(log_share(fd, LOG_AREA_AGENT, &err), -1);
+    ck_assert_int_eq(err.code, NSP_E_UNSUPPORTED);
+    close(fd);
+    ck_assert_int_eq(log_share(fd, LOG_AREA_AGENT, &err), -1);
+    ck_assert_int_eq(err.sys_errno, EBADF);
+    log_info("two", NULL);
+    ck_assert_uint_eq(count_kept(LOG_AREA_AGENT), 2);
 }
 END_TEST
 
@@ -212,8 +290,10 @@ static Suite *suite(void)
     tcase_add_test(lines, an_error_is_told_with_all_its_parts);
     tcase_add_test(lines, a_long_line_is_cut_and_stays_one_line);
     tcase_add_test(lines, a_reader_that_does_not_read_delays_nothing_and_is_told);
-    tcase_add_test(lines, the_tail_has_the_last_lines_in_their_order);
-    tcase_add_test(lines, the_tail_holds_whole_lines_only_however_small_the_room);
+    tcase_add_test(lines, lines_are_kept_without_what_is_told_apart);
+    tcase_add_test(lines, who_wants_to_know_is_told_of_each_line);
+    tcase_add_test(lines, shared_lines_outlive_their_writer);
+    tcase_add_test(lines, memory_that_cannot_be_shared_changes_nothing);
     tcase_add_test(lines, quoting_escapes_what_is_not_plain);
     tcase_add_test(lines, quoting_cuts_to_the_room_there_is);
     suite_add_tcase(all, lines);

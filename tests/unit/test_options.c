@@ -33,6 +33,7 @@ START_TEST(only_an_address_is_needed)
     ck_assert_uint_eq(options.listen_count, 1);
     ck_assert_str_eq(options.listen[0], "unix:/run/agent");
     ck_assert_ptr_null(options.listen[1]);
+    ck_assert_ptr_null(options.config);
     ck_assert_ptr_null(options.token_file);
     ck_assert(!options.insecure_bind && !options.any_cid && !options.help && !options.version);
     ck_assert_str_eq(options.workspace, "/workspace");
@@ -44,13 +45,14 @@ END_TEST
 
 START_TEST(every_option_is_read)
 {
-    ck_assert_int_eq(PARSE("--listen=vsock:1024", "--listen", "tcp:127.0.0.1:1", "--token-file",
-                           "/t", "--insecure-bind", "--any-cid", "--workspace", "/w",
-                           "--ring-budget", "65536", "--shutdown-grace", "0", "--log-level",
+    ck_assert_int_eq(PARSE("--listen=vsock:1024", "--listen", "tcp:127.0.0.1:1", "--config", "/c",
+                           "--token-file", "/t", "--insecure-bind", "--any-cid", "--workspace",
+                           "/w", "--ring-budget", "65536", "--shutdown-grace", "0", "--log-level",
                            "debug"),
                      0);
     ck_assert_uint_eq(options.listen_count, 2);
     ck_assert_str_eq(options.listen[1], "tcp:127.0.0.1:1");
+    ck_assert_str_eq(options.config, "/c");
     ck_assert_str_eq(options.token_file, "/t");
     ck_assert(options.insecure_bind && options.any_cid);
     ck_assert_str_eq(options.workspace, "/w");
@@ -80,15 +82,68 @@ START_TEST(without_an_address_only_help_and_version_work)
 }
 END_TEST
 
-START_TEST(pid_1_has_a_default_address_and_takes_the_kernels_words)
+START_TEST(a_configuration_file_may_name_the_addresses)
+{
+    ck_assert_int_eq(PARSE("--config", "/c"), 0);
+    ck_assert_uint_eq(options.listen_count, 0);
+}
+END_TEST
+
+START_TEST(pid_1_needs_no_address_and_takes_the_kernels_words)
 {
     ck_assert_int_eq(PARSE_PID1("--any-cid"), 0);
-    ck_assert_uint_eq(options.listen_count, 1);
-    ck_assert_str_eq(options.listen[0], "vsock:1024");
+    ck_assert_uint_eq(options.listen_count, 0);
     ck_assert_int_eq(PARSE_PID1("splash", "--listen", "unix:/a", "quiet"), 0);
     ck_assert_uint_eq(options.listen_count, 1);
     ck_assert_str_eq(options.listen[0], "unix:/a");
     assert_refused(PARSE_PID1("--nonsense"), "--nonsense");
+}
+END_TEST
+
+START_TEST(the_way_to_switch_off_is_one_of_three)
+{
+    static const char *const names[] = {"auto", "poweroff", "reboot"};
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
+        ck_assert_int_eq(PARSE_PID1("--power-off", names[i]), 0);
+        ck_assert_int_eq(options.variant, (int)i);
+    }
+    assert_refused(PARSE_PID1("--power-off", "halt"), "power-off");
+    assert_refused(PARSE_PID1("--power-off", ""), "power-off");
+}
+END_TEST
+
+START_TEST(giving_up_needs_a_number_of_tries_and_an_action)
+{
+    static const char *const wrong[] = {"",          "3",         "3:",           ":reboot",
+                                        "0:halt",    "-1:reboot", "3:explode",    "3 :reboot",
+                                        "3:reboot ", " 3:reboot", "1000001:halt", "x:reboot"};
+    for (unsigned i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        assert_refused(PARSE_PID1("--give-up", wrong[i]), "give-up");
+    ck_assert_int_eq(PARSE_PID1("--any-cid"), 0);
+    ck_assert_uint_eq(options.give_up_after, 0);
+    ck_assert_int_eq(PARSE_PID1("--give-up", "3:reboot"), 0);
+    ck_assert_uint_eq(options.give_up_after, 3);
+    ck_assert_int_eq(options.give_up_action, POWER_REBOOT);
+    ck_assert_int_eq(PARSE_PID1("--give-up", "1000000:halt"), 0);
+    ck_assert_uint_eq(options.give_up_after, 1000000);
+    ck_assert_int_eq(options.give_up_action, POWER_HALT);
+}
+END_TEST
+
+START_TEST(a_role_is_given_by_its_name)
+{
+    ck_assert_int_eq(PARSE_PID1("--any-cid"), 0);
+    ck_assert_int_eq(options.role, ROLE_AUTO);
+    ck_assert_int_eq(PARSE_PID1("--role", "guest"), 0);
+    ck_assert_int_eq(options.role, ROLE_GUEST);
+    assert_refused(PARSE_PID1("--role", "king"), "role");
+}
+END_TEST
+
+START_TEST(the_last_of_two_counts)
+{
+    ck_assert_int_eq(PARSE_PID1("--role", "guest", "--role=process"), 0);
+    ck_assert_int_eq(options.role, ROLE_PROCESS);
 }
 END_TEST
 
@@ -154,8 +209,9 @@ END_TEST
 START_TEST(the_usage_names_every_option)
 {
     static const char *const names[] = {
-        "--listen",      "--token-file",     "--insecure-bind", "--any-cid", "--workspace",
-        "--ring-budget", "--shutdown-grace", "--log-level",     "--version", "--help"};
+        "--listen",    "--config",      "--token-file",     "--insecure-bind", "--any-cid",
+        "--workspace", "--ring-budget", "--shutdown-grace", "--power-off",     "--give-up",
+        "--role",      "--log-level",   "--version",        "--help"};
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
         ck_assert_ptr_nonnull(strstr(options_usage, names[i]));
 }
@@ -169,7 +225,12 @@ static Suite *suite(void)
     tcase_add_test(tests, every_option_is_read);
     tcase_add_test(tests, parsing_again_starts_anew);
     tcase_add_test(tests, without_an_address_only_help_and_version_work);
-    tcase_add_test(tests, pid_1_has_a_default_address_and_takes_the_kernels_words);
+    tcase_add_test(tests, a_configuration_file_may_name_the_addresses);
+    tcase_add_test(tests, pid_1_needs_no_address_and_takes_the_kernels_words);
+    tcase_add_test(tests, the_way_to_switch_off_is_one_of_three);
+    tcase_add_test(tests, giving_up_needs_a_number_of_tries_and_an_action);
+    tcase_add_test(tests, a_role_is_given_by_its_name);
+    tcase_add_test(tests, the_last_of_two_counts);
     tcase_add_test(tests, words_and_options_that_there_are_not_are_refused_by_name);
     tcase_add_test(tests, an_address_counts_once_and_there_are_not_too_many);
     tcase_add_test(tests, numbers_are_whole_and_in_range);

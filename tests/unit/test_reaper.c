@@ -63,7 +63,6 @@ START_TEST(without_children_nothing_is_found)
 {
     struct reaper_pass pass;
     reaper_drain(&reaper, 0, &pass);
-    ck_assert(pass.childless);
     ck_assert_uint_eq(pass.reaped, 0);
     ck_assert(!pass.more && !pass.stalled && !pass.agent_gone);
 }
@@ -76,13 +75,11 @@ START_TEST(a_child_that_runs_is_not_waited_for)
     if (pid == 0)
         pause();
     reaper_drain(&reaper, 0, &pass);
-    ck_assert(!pass.childless);
     ck_assert_uint_eq(pass.reaped, 0);
     kill(pid, SIGKILL);
     wait_for_zombie(pid);
     reaper_drain(&reaper, 0, &pass);
     ck_assert_uint_eq(pass.reaped, 1);
-    ck_assert(pass.childless);
     ck_assert_uint_eq(reaper.untracked, 1);
 }
 END_TEST
@@ -104,7 +101,6 @@ START_TEST(five_thousand_exits_without_an_agent_are_all_recorded)
         passes++;
     } while (pass.more);
     ck_assert_uint_gt(passes, 1);
-    ck_assert(pass.childless);
     ck_assert_uint_eq(reaper.recorded, MANY);
     ck_assert_uint_eq(reaper.untracked, 0);
 
@@ -181,7 +177,6 @@ START_TEST(orphans_are_reaped_and_counted)
     }
     ck_assert_uint_eq(reaper.untracked, 2);
     ck_assert_uint_eq(reaper.recorded, 0);
-    ck_assert(pass.childless);
 }
 END_TEST
 
@@ -224,7 +219,6 @@ START_TEST(the_agents_exit_is_told_apart)
     ck_assert_int_eq(pass.agent_exit.si_code, CLD_EXITED);
     ck_assert_int_eq(pass.agent_exit.si_status, 9);
     ck_assert_uint_eq(pass.reaped, 1);
-    ck_assert(pass.childless);
 }
 END_TEST
 

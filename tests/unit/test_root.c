@@ -90,8 +90,8 @@ START_TEST(a_device_that_does_not_come_or_has_nothing_on_it_leaves_the_initramfs
         UNIT_SKIP("no mount namespace here");
     ck_assert(root_is_initramfs());
     ck_assert_int_eq(mkdir("/marker", 0755), 0);
-    assert_refused(&(struct root_options){.device = "/dev/nothing", .wait_ms = 20},
-                   NSP_E_NOT_FOUND, "/dev/nothing");
+    assert_refused(&(struct root_options){.device = "/dev/nothing", .wait_ms = 20}, NSP_E_NOT_FOUND,
+                   "/dev/nothing");
     int fd = open("/empty", O_RDWR | O_CREAT, 0600);
     ck_assert_int_ge(fd, 0);
     close(fd);
@@ -108,13 +108,16 @@ static void note_type(void *arg, const char *type)
 
 START_TEST(the_new_root_takes_over_the_mounts_and_the_old_files_are_removed)
 {
+    static const char *const places[] = {"/sys", "/dev", "/run"}; /* beside /proc */
     char prepared[16] = "";
     struct nsp_error err = NSP_ERROR_INIT;
     if (!private_mounts_enter_empty())
         UNIT_SKIP("no mount namespace here");
     ck_assert_int_eq(mkdir("/marker", 0755), 0);
-    ck_assert_int_eq(mkdir("/run", 0755), 0);
-    ck_assert_int_eq(mount("run", "/run", "tmpfs", 0, NULL), 0);
+    for (unsigned i = 0; i < sizeof places / sizeof places[0]; i++) {
+        ck_assert_int_eq(mkdir(places[i], 0755), 0);
+        ck_assert_int_eq(mount("test", places[i], "tmpfs", 0, NULL), 0);
+    }
     ck_assert_int_eq(mkdir("/run/kept", 0755), 0);
     const struct root_options options = {
         .device = "tmpfs", .options = "size=1m", .prepare = note_type, .arg = prepared};

@@ -1,7 +1,10 @@
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,23 +22,39 @@ static void set_up(void)
     ck_assert_ptr_nonnull(mkdtemp(directory));
 }
 
+static const char *path_in_directory(void)
+{
+    static char path[sizeof directory + 8];
+    snprintf(path, sizeof path, "%s/socket", directory);
+    return path;
+}
+
 static void tear_down(void)
 {
-    char path[sizeof directory + 8];
-    snprintf(path, sizeof path, "%s/socket", directory);
-    unlink(path);
+    unlink(path_in_directory());
     rmdir(directory);
 }
 
-/* What a manager has at that name, given as in NOTIFY_SOCKET. */
-static int manager(const char *text)
+/* What a manager has at that name. */
+static int manager(const char *name)
 {
-    struct sdnotify target = {0};
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t length = strlen(name);
+    memcpy(address.sun_path, name, length);
+    if (name[0] == '@')
+        address.sun_path[0] = '\0';
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(sdnotify_parse(text, &target, NULL), 0);
-    ck_assert_int_eq(bind(fd, (const struct sockaddr *)&target.name, target.length), 0);
+    ck_assert_int_eq(bind(fd, (const struct sockaddr *)&address,
+                          (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)),
+                     0);
     return fd;
+}
+
+static void open_with(const char *name)
+{
+    setenv("NOTIFY_SOCKET", name, 1);
+    sdnotify_open();
 }
 
 static void expect(int fd, const char *expected)
@@ -45,23 +64,27 @@ static void expect(int fd, const char *expected)
     ck_assert_str_eq(message, expected);
 }
 
-static void expect_delivery(const char *text)
+static void expect_delivery(const char *name)
 {
-    struct sdnotify target = {0};
-    AUTO_FD int fd = manager(text);
-    setenv("NOTIFY_SOCKET", text, 1);
-    ck_assert_int_eq(sdnotify_take(&target, NULL), 0);
-    ck_assert_int_eq(sdnotify_send(&target, "READY=1", NULL), 0);
-    ck_assert_int_eq(sdnotify_send(&target, "STOPPING=1\nSTATUS=ends", NULL), 0);
+    AUTO_FD int fd = manager(name);
+    open_with(name);
+    ck_assert_int_eq(sdnotify_send("READY=1", NULL), 0);
+    ck_assert_int_eq(sdnotify_send("STOPPING=1\nSTATUS=ends", NULL), 0);
     expect(fd, "READY=1");
     expect(fd, "STOPPING=1\nSTATUS=ends");
 }
 
+static void expect_failure(enum nsp_error_code code, int sys_errno)
+{
+    struct nsp_error err = NSP_ERROR_INIT;
+    ck_assert_int_eq(sdnotify_send("READY=1", &err), -1);
+    ck_assert_int_eq(err.code, code);
+    ck_assert_int_eq(err.sys_errno, sys_errno);
+}
+
 START_TEST(a_manager_at_a_path_is_told)
 {
-    char path[sizeof directory + 8];
-    snprintf(path, sizeof path, "%s/socket", directory);
-    expect_delivery(path);
+    expect_delivery(path_in_directory());
 }
 END_TEST
 
@@ -75,81 +98,69 @@ END_TEST
 
 START_TEST(the_name_leaves_the_environment)
 {
-    struct sdnotify target = {0};
-    setenv("NOTIFY_SOCKET", "/run/systemd/notify", 1);
-    ck_assert_int_eq(sdnotify_take(&target, NULL), 0);
+    open_with("/run/systemd/notify");
     ck_assert_ptr_null(getenv("NOTIFY_SOCKET"));
-    ck_assert_str_eq(target.name.sun_path, "/run/systemd/notify");
-    setenv("NOTIFY_SOCKET", "vsock:2:1234", 1);
-    ck_assert_int_eq(sdnotify_take(&target, NULL), -1);
+    open_with("vsock:2:1234");
     ck_assert_ptr_null(getenv("NOTIFY_SOCKET"));
-    ck_assert_str_eq(target.name.sun_path, "/run/systemd/notify");
 }
 END_TEST
 
 START_TEST(without_a_manager_nothing_is_sent)
 {
-    static const char *const nobody[] = {NULL, ""};
-    for (size_t i = 0; i < 2; i++) {
-        struct sdnotify target = {.length = 1};
-        unsetenv("NOTIFY_SOCKET");
-        if (nobody[i])
-            setenv("NOTIFY_SOCKET", nobody[i], 1);
-        ck_assert_int_eq(sdnotify_take(&target, NULL), 0);
-        ck_assert_uint_eq(target.length, 0);
-        ck_assert_int_eq(sdnotify_send(&target, "READY=1", NULL), 0);
-    }
+    open_with("");
+    ck_assert_int_eq(sdnotify_send("READY=1", NULL), 0);
+    open_with("/run/of/another");
+    unsetenv("NOTIFY_SOCKET");
+    sdnotify_open();
+    ck_assert_int_eq(sdnotify_send("READY=1", NULL), 0);
 }
 END_TEST
 
 START_TEST(other_addresses_are_refused)
 {
-    char fitting[sizeof((struct sockaddr_un *)0)->sun_path];
-    char long_path[sizeof fitting + 1];
-    memset(long_path, 'x', sizeof fitting);
-    long_path[0] = '/';
-    long_path[sizeof fitting] = '\0';
-    memcpy(fitting, long_path, sizeof fitting);
-    fitting[sizeof fitting - 1] = '\0';
-    const char *const wrong[] = {"vsock:2:1234", "relative", "@", "/", long_path};
+    static const char *const wrong[] = {"vsock:2:1234", "relative", "@", "/"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        struct sdnotify target = {0};
-        struct nsp_error err = NSP_ERROR_INIT;
-        ck_assert_int_eq(sdnotify_parse(wrong[i], &target, &err), -1);
-        ck_assert_int_eq(err.code, NSP_E_INVALID_PARAMS);
-        ck_assert_uint_eq(target.length, 0);
+        open_with(wrong[i]);
+        expect_failure(NSP_E_INVALID_PARAMS, 0);
     }
-    struct sdnotify target = {0};
-    ck_assert_int_eq(sdnotify_parse(fitting, &target, NULL), 0);
-    ck_assert_uint_eq(target.length, sizeof(struct sockaddr_un));
+}
+END_TEST
+
+START_TEST(a_name_that_does_not_fit_into_an_address_is_refused)
+{
+    enum { FITTING = sizeof((struct sockaddr_un *)0)->sun_path - 1 };
+    char path[2 * FITTING];
+    memset(path, 'x', sizeof path);
+    path[0] = '/';
+    path[FITTING] = '\0';
+    open_with(path);
+    expect_failure(NSP_E_SYSTEM, ENOENT);
+    for (size_t length = FITTING + 1; length < sizeof path; length++) {
+        path[length - 1] = 'x';
+        path[length] = '\0';
+        open_with(path);
+        expect_failure(NSP_E_INVALID_PARAMS, 0);
+    }
 }
 END_TEST
 
 START_TEST(a_manager_that_is_gone_is_an_error)
 {
-    struct sdnotify target = {0};
-    struct nsp_error err = NSP_ERROR_INIT;
-    char path[sizeof directory + 8];
-    snprintf(path, sizeof path, "%s/socket", directory);
-    ck_assert_int_eq(sdnotify_parse(path, &target, NULL), 0);
-    ck_assert_int_eq(sdnotify_send(&target, "READY=1", &err), -1);
-    ck_assert_int_eq(err.code, NSP_E_SYSTEM);
-    ck_assert_int_eq(err.sys_errno, ENOENT);
+    open_with(path_in_directory());
+    expect_failure(NSP_E_SYSTEM, ENOENT);
 }
 END_TEST
 
 START_TEST(a_manager_that_does_not_read_holds_us_for_a_bounded_time)
 {
     struct timespec before, after;
-    struct sdnotify target = {0};
     struct nsp_error err = NSP_ERROR_INIT;
-    char path[sizeof directory + 8];
-    snprintf(path, sizeof path, "%s/socket", directory);
-    AUTO_FD int fd = manager(path);
-    ck_assert_int_eq(sdnotify_parse(path, &target, NULL), 0);
+    AUTO_FD int fd = manager(path_in_directory());
+    ck_assert_int_ge(fd, 0);
+    open_with(path_in_directory());
     clock_gettime(CLOCK_MONOTONIC, &before);
     int sent = 0;
-    while (sent < 100000 && sdnotify_send(&target, "READY=1", &err) == 0)
+    while (sent < 100000 && sdnotify_send("READY=1", &err) == 0)
         sent++;
     clock_gettime(CLOCK_MONOTONIC, &after);
     ck_assert_int_lt(sent, 100000);
@@ -170,6 +181,7 @@ static Suite *suite(void)
     tcase_add_test(messages, the_name_leaves_the_environment);
     tcase_add_test(messages, without_a_manager_nothing_is_sent);
     tcase_add_test(messages, other_addresses_are_refused);
+    tcase_add_test(messages, a_name_that_does_not_fit_into_an_address_is_refused);
     tcase_add_test(messages, a_manager_that_is_gone_is_an_error);
     tcase_add_test(messages, a_manager_that_does_not_read_holds_us_for_a_bounded_time);
     suite_add_tcase(suite, messages);

@@ -166,7 +166,7 @@ START_TEST(malformed_messages_are_refused_and_leak_nothing)
     assert_refused(&message, sizeof message, -1); /* a put without its descriptor */
     message.op = STOREWIRE_DROP;
     assert_refused(&message, sizeof message, fd); /* a drop with one */
-    message.op = STOREWIRE_SHUTDOWN + 1;
+    message.op = STOREWIRE_END + 1;
     assert_refused(&message, sizeof message, -1);
     message.op = 0;
     assert_refused(&message, sizeof message, -1);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -14,12 +15,14 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
+#include "agent/os/bootreport.h"
 #include "tests/support/scripted_agent.h"
 #include "tests/support/unit.h"
 
 enum { PATIENCE_MS = 20000 };
 
 static char path[64]; /* of the report */
+static int log_fd;    /* what the supervisor says */
 static struct scripted_report *report;
 static pid_t supervisor;
 
@@ -29,11 +32,22 @@ static void make_report(void)
     unlink(path);
     report = scripted_agent_report(path);
     ck_assert_ptr_nonnull(report);
+    log_fd = memfd_create("log", MFD_CLOEXEC);
+    ck_assert_int_ge(log_fd, 0);
 }
 
 static void remove_report(void)
 {
+    close(log_fd);
     unlink(path);
+}
+
+static bool is_logged(const char *text)
+{
+    char log[65536];
+    ssize_t length = pread(log_fd, log, sizeof log, 0);
+    ck_assert_int_ge(length, 0);
+    return memmem(log, (size_t)length, text, strlen(text)) != NULL;
 }
 
 static void start_with(const char *script, int number, struct supervisor_options options)
@@ -44,10 +58,13 @@ static void start_with(const char *script, int number, struct supervisor_options
     options.argc = 3;
     options.argv = argv;
     options.binary_fd = -1;
+    if (options.boot_fd == 0)
+        options.boot_fd = -1;
     supervisor = fork();
     ck_assert_int_ge(supervisor, 0);
     if (supervisor == 0) {
-        log_init("supervisor", LOG_ERROR);
+        log_init("supervisor", LOG_INFO);
+        dup2(log_fd, STDERR_FILENO);
         setpgid(0, 0);
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nothing behind */
         _exit(supervisor_run(&options));
@@ -91,6 +108,7 @@ static void stop_in_order(void)
     kill(supervisor, SIGTERM);
     ck_assert_int_eq(await_end(), 0);
     ck_assert_uint_eq(report->shutdowns, 1);
+    ck_assert_uint_eq(report->ends, 1);
 }
 
 static bool exists(pid_t pid)
@@ -129,7 +147,7 @@ START_TEST(it_starts_the_agent_and_stops_it_in_order)
     start("obey", 0);
     stop_in_order();
     ck_assert_uint_eq(report->starts, 1);
-    ck_assert_uint_eq(report->shutdown_ms, 2000);
+    ck_assert_uint_eq(report->end_ms, 2000);
     ck_assert(!exists(report->agents[0]));
 }
 END_TEST
@@ -142,8 +160,15 @@ START_TEST(the_agent_inherits_just_what_it_should)
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &files), 0);
     for (int fd = 20; fd < 30; fd++)
         dup2(1, fd);
-    start("inspect", 0);
+    struct bootreport *boot;
+    struct nsp_error err;
+    struct supervisor_options options = {.agent_ms = 2000, .grace_ms = 300, .restart_max_ms = 80};
+    ck_assert_int_eq(bootreport_create(&boot, &options.boot_fd, &err), 0);
+    bootreport_end(bootreport_begin(boot, SCRIPTED_STEP, false), BOOTREPORT_DONE, NULL, NULL);
+    start_with("inspect", 0, options);
     stop_in_order();
+    bootreport_close(boot);
+    close(options.boot_fd);
 }
 END_TEST
 
@@ -249,25 +274,97 @@ START_TEST(exits_while_there_is_no_agent_are_told_to_the_next)
 }
 END_TEST
 
-START_TEST(the_agent_can_ask_for_the_end)
+static void expect_no_children(void)
 {
-    start("ask", 0);
+    for (unsigned i = 0; i < report->children; i++)
+        ck_assert_msg(!exists(report->child_pids[i]), "child %u is alive", i);
+}
+
+START_TEST(the_agent_can_ask_for_the_end_with_a_grace_of_its_own)
+{
+    start_with(
+        "ask", 200,
+        (struct supervisor_options){.agent_ms = 2000, .grace_ms = 60000, .restart_max_ms = 80});
     ck_assert_int_eq(await_end(), 0);
     ck_assert_uint_eq(report->shutdowns, 1);
+    ck_assert_uint_eq(report->ends, 1);
+    ck_assert_uint_ge((report->agent_ended_ns - report->shutdown_ns) / CLOCK_NS_PER_MS, 150);
+    expect_no_children();
 }
 END_TEST
 
-START_TEST(the_workload_is_terminated_after_the_agent_and_killed_after_the_grace)
+START_TEST(the_workload_is_terminated_and_killed_after_the_grace_and_the_agent_ends_last)
 {
     start("workload", 0);
     await_ready();
     uint64_t asked = clock_now_ns();
     stop_in_order();
     uint64_t took_ms = (clock_now_ns() - asked) / CLOCK_NS_PER_MS;
-    ck_assert_uint_ge(report->terminated_ns, report->agent_ended_ns);
+    ck_assert_uint_gt(report->terminated_ns, asked);
+    ck_assert_uint_lt(report->terminated_ns, report->agent_ended_ns);
+    ck_assert_uint_lt(report->shutdown_ns, report->agent_ended_ns);
+    ck_assert_uint_ge((report->agent_ended_ns - asked) / CLOCK_NS_PER_MS, 300);
     ck_assert_uint_ge(took_ms, 300);
-    for (unsigned i = 0; i < report->children; i++)
-        ck_assert_msg(!exists(report->child_pids[i]), "child %u is alive", i);
+    ck_assert_uint_eq(report->left, 0);
+    expect_no_children();
+}
+END_TEST
+
+START_TEST(without_a_workload_the_grace_is_not_waited_for)
+{
+    start_with(
+        "obey", 0,
+        (struct supervisor_options){.agent_ms = 2000, .grace_ms = 60000, .restart_max_ms = 80});
+    stop_in_order();
+}
+END_TEST
+
+START_TEST(an_agent_that_dies_at_the_end_is_not_started_again_and_the_workload_ends)
+{
+    start("quit", 0);
+    await_ready();
+    kill(supervisor, SIGTERM);
+    ck_assert_int_eq(await_end(), 0);
+    ck_assert_uint_eq(report->starts, 1);
+    ck_assert_uint_eq(report->ends, 0);
+    ck_assert_uint_gt(report->terminated_ns, 0);
+    expect_no_children();
+}
+END_TEST
+
+START_TEST(after_so_many_starts_in_vain_it_gives_up)
+{
+    start_with("die-early", 60,
+               (struct supervisor_options){
+                   .agent_ms = 2000, .grace_ms = 300, .restart_max_ms = 20, .give_up_after = 5});
+    ck_assert_int_eq(await_end(), 0);
+    ck_assert_uint_eq(report->starts, 5);
+    ck_assert(is_logged("the agent does not start"));
+}
+END_TEST
+
+START_TEST(an_agent_that_got_ready_is_never_given_up)
+{
+    start_with("die", 20,
+               (struct supervisor_options){
+                   .agent_ms = 2000, .grace_ms = 300, .restart_max_ms = 20, .give_up_after = 3});
+    await_ready();
+    ck_assert_uint_eq(report->starts, 21);
+    stop_in_order();
+    ck_assert(!is_logged("the agent does not start"));
+}
+END_TEST
+
+START_TEST(a_signal_makes_it_tell_its_state)
+{
+    start("obey", 0);
+    await_ready();
+    for (int i = 0; i < PATIENCE_MS / 10 && !is_logged("state=RUNNING"); i++) {
+        kill(supervisor, SIGUSR1);
+        usleep(10000);
+    }
+    ck_assert(is_logged("state=RUNNING"));
+    stop_in_order();
 }
 END_TEST
 
@@ -333,7 +430,7 @@ START_TEST(a_binary_that_cannot_be_executed_is_told_by_the_status)
         log_init("supervisor", LOG_ERROR);
         if (!freopen("/dev/null", "w", stderr))
             _exit(1);
-        _exit(supervisor_run(&(struct supervisor_options){.binary_fd = fd}));
+        _exit(supervisor_run(&(struct supervisor_options){.binary_fd = fd, .boot_fd = -1}));
     }
     ck_assert_int_eq(await_end(), 127);
     close(fd);
@@ -361,8 +458,14 @@ static Suite *suite(void)
     tcase_add_test(life, the_next_agent_gets_all_that_was_put_and_not_dropped);
     tcase_add_test(life, exits_while_there_is_no_agent_are_told_to_the_next);
     tcase_add_test(life, a_binary_that_cannot_be_executed_is_told_by_the_status);
-    tcase_add_test(end, the_agent_can_ask_for_the_end);
-    tcase_add_test(end, the_workload_is_terminated_after_the_agent_and_killed_after_the_grace);
+    tcase_add_test(life, an_agent_that_got_ready_is_never_given_up);
+    tcase_add_test(life, a_signal_makes_it_tell_its_state);
+    tcase_add_test(end, the_agent_can_ask_for_the_end_with_a_grace_of_its_own);
+    tcase_add_test(end,
+                   the_workload_is_terminated_and_killed_after_the_grace_and_the_agent_ends_last);
+    tcase_add_test(end, without_a_workload_the_grace_is_not_waited_for);
+    tcase_add_test(end, an_agent_that_dies_at_the_end_is_not_started_again_and_the_workload_ends);
+    tcase_add_test(end, after_so_many_starts_in_vain_it_gives_up);
     tcase_add_test(end, a_stopped_process_gets_its_term_too);
     tcase_add_test(end, a_second_signal_shortens_the_grace);
     tcase_add_test(end, an_agent_that_does_not_end_is_killed_at_its_deadline);

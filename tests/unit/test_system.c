@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "agent/base/clock.h"
-#include "agent/base/log.h"
 #include "agent/rpc/json.h"
 #include "agent/services/system.h"
 #include "protocol/limits.h"
@@ -33,7 +32,7 @@ static void setup(void)
         .version = "1.2.3",
         .boot_id = "00000000-0000-0000-0000-000000000000",
         .generation = 3,
-        .mode = "subreaper",
+        .mode = "process",
         .supervisor = 42,
         .started_ns = clock_now_ns() - 5 * CLOCK_NS_PER_S,
         .directory = "/workspace",
@@ -180,7 +179,7 @@ START_TEST(info_tells_what_runs_here)
     const struct json *info = result_of("{\"method\":\"info\"}");
     ck_assert_str_eq(text_at(info, "version"), "1.2.3");
     ck_assert_str_eq(text_at(info, "protocol"), "1.0");
-    ck_assert_str_eq(text_at(info, "mode"), "subreaper");
+    ck_assert_str_eq(text_at(info, "mode"), "process");
     ck_assert_str_eq(text_at(info, "directory"), "/workspace");
     ck_assert_int_eq(int_at(info, "pid"), getpid());
     ck_assert_int_eq(int_at(info, "supervisor_pid"), 42);
@@ -202,29 +201,6 @@ START_TEST(stats_come_from_all_who_have_some)
     ck_assert_int_eq(int_at(stats, "bytes_out"), 42);
     ck_assert_int_eq(int_at(stats, "processes"), 11);
     ck_assert_int_eq(int_at(stats, "rings"), 11);
-}
-END_TEST
-
-START_TEST(log_tail_gives_the_last_lines)
-{
-    log_init("test", LOG_INFO);
-    log_info("first", NULL);
-    log_info("second", "bytes=\"\xFF\"");
-    log_info("third", NULL);
-    const struct json *tail = result_of("{\"method\":\"log.tail\",\"params\":{\"lines\":2}}");
-    const struct json *lines = json_member(tail, "lines");
-    ck_assert_uint_eq(json_count(lines), 2);
-    ck_assert_ptr_nonnull(strstr(json_string(json_first(lines)), "msg=\"second\""));
-    ck_assert_ptr_nonnull(strstr(json_string(json_next(json_first(lines))), "msg=\"third\""));
-}
-END_TEST
-
-START_TEST(log_tail_is_bounded)
-{
-    const char *text = "{\"method\":\"log.tail\",\"params\":{\"lines\":0}}";
-    dispatch_request(dispatch, stream, text, strlen(text));
-    ck_assert(fake_stream_failed_as(stream, "INVALID_PARAMS"));
-    ck_assert(fake_stream_said(stream, "\"object\":\"lines\""));
 }
 END_TEST
 
@@ -299,8 +275,6 @@ static Suite *suite(void)
     tcase_add_test(tests, ping_needs_hello);
     tcase_add_test(tests, info_tells_what_runs_here);
     tcase_add_test(tests, stats_come_from_all_who_have_some);
-    tcase_add_test(tests, log_tail_gives_the_last_lines);
-    tcase_add_test(tests, log_tail_is_bounded);
     tcase_add_test(tests, discover_describes_every_method);
     tcase_add_test(tests, cancel_ends_the_call_with_that_id);
     tcase_add_test(tests, cancel_of_an_unknown_id_is_not_found);

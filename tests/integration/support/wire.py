@@ -112,16 +112,29 @@ def to_bytes(value):
     return {"b64": base64.b64encode(value).decode()}
 
 
+def _handshake(link, port):
+    """The hybrid handshake; what follows it is not read."""
+    link.sendall(b"CONNECT %s\n" % port.encode())
+    answer = b""
+    while not answer.endswith(b"\n"):
+        byte = link.recv(1)
+        if not byte:
+            raise ConnectionRefusedError(f"closed before OK: {answer}")
+        answer += byte
+
+
 def dial(address, timeout=10):
     kind, rest = address.split(":", 1)
-    if kind == "unix":
-        link, target = socket.socket(socket.AF_UNIX), rest
+    path, _, port = rest.rpartition(":")
+    if kind == "tcp":
+        link, target = socket.socket(socket.AF_INET), (path, int(port))
     else:
-        host, port = rest.rsplit(":", 1)
-        link, target = socket.socket(socket.AF_INET), (host, int(port))
+        link, target = socket.socket(socket.AF_UNIX), path if kind == "hybrid" else rest
     link.settimeout(scaled(timeout))
     try:
         link.connect(target)
+        if kind == "hybrid":
+            _handshake(link, port)
     except OSError:
         link.close()
         raise

@@ -1,0 +1,104 @@
+#include "agent/os/sweep.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "protocol/cleanup.h"
+
+enum { ENTRIES_BYTES = 8192, STAT_BYTES = 512, KERNEL_THREAD = 0x00200000 /* PF_KTHREAD */ };
+
+/* What the kernel's getdents64(2) gives. */
+struct entry {
+    uint64_t inode;
+    int64_t offset;
+    uint16_t length;
+    uint8_t type;
+    char name[];
+};
+
+struct status {
+    char state;
+    pid_t parent, group;
+    unsigned flags;
+};
+
+/* proc(5): the name in parentheses may hold anything. */
+static bool read_status(const char *pid, struct status *ret_status)
+{
+    char path[64], text[STAT_BYTES];
+    snprintf(path, sizeof path, "/proc/%s/stat", pid);
+    AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (length <= 0)
+        return false;
+    text[length] = '\0';
+    const char *after = strrchr(text, ')');
+    return after && sscanf(after + 1, " %c %d %d %*d %*d %*d %u", &ret_status->state,
+                           &ret_status->parent, &ret_status->group, &ret_status->flags) == 4;
+}
+
+static bool is_claimed(const struct exitlog *log, pid_t pid)
+{
+    for (unsigned slot = 0; pid > 1 && slot < EXITLOG_SLOTS; slot++)
+        if (exitlog_claimed(log, slot) == pid)
+            return true;
+    return false;
+}
+
+static bool is_left(const struct sweep *sweep, pid_t pid, const struct status *status)
+{
+    if (pid <= 1 || pid == getpid() || pid == sweep->agent || status->state == 'Z' ||
+        status->state == 'X' || (status->flags & KERNEL_THREAD))
+        return false;
+    return sweep->everything || status->parent == getpid() || is_claimed(sweep->log, pid) ||
+           is_claimed(sweep->log, status->group);
+}
+
+static unsigned signal_one(const struct sweep *sweep, const char *name, int number)
+{
+    struct status status;
+    pid_t pid = (pid_t)strtol(name, NULL, 10);
+    if (name[0] < '0' || name[0] > '9' || !read_status(name, &status) ||
+        !is_left(sweep, pid, &status))
+        return 0;
+    /* An orphan takes the group that it leads with it. */
+    pid_t target = !sweep->everything && status.group == pid ? -pid : pid;
+    if (number != 0) {
+        kill(target, number);
+        kill(target, SIGCONT);
+    }
+    return 1;
+}
+
+static unsigned signal_claimed(const struct sweep *sweep, int number)
+{
+    unsigned sent = 0;
+    for (unsigned slot = 0; slot < EXITLOG_SLOTS; slot++) {
+        pid_t pid = exitlog_claimed(sweep->log, slot);
+        if (pid > 1 && kill(-pid, number) == 0)
+            sent++;
+    }
+    return sent;
+}
+
+unsigned sweep_signal(const struct sweep *sweep, int number)
+{
+    char entries[ENTRIES_BYTES] __attribute__((aligned(8)));
+    unsigned found = 0;
+    long length;
+    AUTO_FD int fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || faccessat(fd, "self", F_OK, 0) < 0) /* not mounted */
+        return signal_claimed(sweep, number);
+    while ((length = syscall(SYS_getdents64, fd, entries, sizeof entries)) > 0)
+        for (long at = 0; at < length;) {
+            const struct entry *entry = (const struct entry *)(entries + at);
+            found += signal_one(sweep, entry->name, number);
+            at += entry->length;
+        }
+    return found;
+}
