@@ -143,7 +143,7 @@ static void end_growing(struct steps *steps, const struct nsp_error *failure)
     process_unobserve(process, &steps->observer);
     steps->grower = NULL;
     bootreport_end(steps->growing, state, line, state == BOOTREPORT_FAILED ? &err : NULL);
-    log_info("boot step", "name=grow state=%s", bootreport_state_name(state));
+    log_debug("boot step", "name=grow state=%s", bootreport_state_name(state));
 }
 
 static void on_grower(void *arg, struct process *process, enum process_event event)
@@ -265,8 +265,7 @@ static void run(struct steps *steps, const struct step *step)
                  nsp_error_name(outcome.err.code),
                  log_quote(detail, sizeof detail, outcome.err.msg, strlen(outcome.err.msg)));
     } else {
-        log_write(state == BOOTREPORT_SKIPPED ? LOG_DEBUG : LOG_INFO, "boot step",
-                  "name=%s state=%s", step->name, bootreport_state_name(state));
+        log_debug("boot step", "name=%s state=%s", step->name, bootreport_state_name(state));
     }
 }
 

@@ -336,9 +336,11 @@ static void destroy(struct session *session)
 {
     lose_streams(session);
     free_gone_streams(session);
-    log_info("connection closed", "conn=%llu in=%llu out=%llu", (unsigned long long)session->id,
-             (unsigned long long)conn_bytes_in(session->conn),
-             (unsigned long long)conn_bytes_out(session->conn));
+    /* Who only looks whether somebody listens is no news. */
+    log_write(session->greeted ? LOG_INFO : LOG_DEBUG, "connection closed",
+              "conn=%llu in=%llu out=%llu", (unsigned long long)session->id,
+              (unsigned long long)conn_bytes_in(session->conn),
+              (unsigned long long)conn_bytes_out(session->conn));
     unlink_session(session);
     loop_undefer(session->server->loop, &session->work);
     timer_free(session->timer);
