@@ -150,12 +150,38 @@ static int write_hosts(const struct identity_request *request, struct text *text
     return store(request, "hosts", text, err);
 }
 
+/* The image's own: the first line of hostname(5) that is no comment. */
+static int take_hostname(const struct identity_request *request, struct text *text,
+                         struct nsp_error *err)
+{
+    char path[PATH_BYTES], name[HOSTNAME_MAX + 1];
+    snprintf(path, sizeof path, "%s/hostname", request->etc);
+    if (load(path, text, err) < 0)
+        return -1;
+    const char *at = text->bytes, *end = at + text->length;
+    while (at < end && strchr(" \t\n#", *at)) {
+        const char *next = *at == '#' ? memchr(at, '\n', (size_t)(end - at)) : at + 1;
+        at = next ? next : end;
+    }
+    size_t length = 0;
+    while (at + length < end && length < HOSTNAME_MAX && !strchr(" \t\n#", at[length]))
+        length++;
+    if (length == 0)
+        return 0;
+    memcpy(name, at, length);
+    name[length] = '\0';
+    if (sethostname(name, length) < 0)
+        return nsp_fail_errno(err, errno == EPERM ? NSP_E_PERMISSION : NSP_E_SYSTEM, errno,
+                              "sethostname", name);
+    return 0;
+}
+
 static int set_hostname(const struct identity_request *request, struct text *text,
                         struct nsp_error *err)
 {
     const char *name = request->hostname;
     if (!name)
-        return 0;
+        return take_hostname(request, text, err);
     size_t length = strlen(name);
     if (length == 0 || length > HOSTNAME_MAX ||
         (request->domain && strlen(request->domain) > HOSTNAME_MAX))

@@ -9,7 +9,7 @@
 struct identity_request {
     const char *etc;      /* "/etc" */
     const char *fallback; /* a directory for what etc cannot take, "/run/nullspace" */
-    const char *hostname; /* NULL: as it is */
+    const char *hostname; /* NULL: what /etc/hostname says */
     const char *domain;   /* NULL: none */
     char *const *hosts;   /* lines for /etc/hosts, NULL-terminated; NULL: none */
 };

@@ -39,6 +39,14 @@ static bool read_number(const struct nodes_request *request, const struct node *
     return true;
 }
 
+/* Those that the kernel has made are root's alone; what they do is guarded by other means. */
+static int open_to_all(const char *path, const struct node *node, struct nsp_error *err)
+{
+    if (chmod(path, node->mode) < 0)
+        return nsp_fail_errno(err, NSP_E_SYSTEM, errno, "chmod", path);
+    return 1;
+}
+
 /* 1: there; 0: this kernel has none. */
 static int make(const struct nodes_request *request, const struct node *node, struct nsp_error *err)
 {
@@ -46,10 +54,10 @@ static int make(const struct nodes_request *request, const struct node *node, st
     dev_t number;
     snprintf(path, sizeof path, "%s/%s", request->dev, node->name);
     if (access(path, F_OK) == 0)
-        return 1;
+        return open_to_all(path, node, err);
     (void)request->load(node->module, NULL);
     if (access(path, F_OK) == 0)
-        return 1;
+        return open_to_all(path, node, err);
     if (!read_number(request, node, &number))
         return 0;
     char *slash = strrchr(path, '/');
@@ -57,10 +65,9 @@ static int make(const struct nodes_request *request, const struct node *node, st
     if (mount_make_directory(path, err) < 0)
         return -1;
     *slash = '/';
-    /* chmod(2), since the umask is not ours to change. */
-    if (mknod(path, S_IFCHR | node->mode, number) < 0 || chmod(path, node->mode) < 0)
+    if (mknod(path, S_IFCHR | node->mode, number) < 0)
         return nsp_fail_errno(err, NSP_E_SYSTEM, errno, "mknod", path);
-    return 1;
+    return open_to_all(path, node, err);
 }
 
 int nodes_apply(const struct nodes_request *request, char *detail, size_t capacity,

@@ -238,6 +238,22 @@ START_TEST(the_host_name_is_set_and_written)
 }
 END_TEST
 
+START_TEST(the_name_of_the_image_counts_when_nothing_is_configured)
+{
+    char name[65];
+    NEEDS_ISOLATION();
+    put("hostname", "# the template's\n\n  template-7  # trailing\n");
+    apply();
+    ck_assert_int_eq(gethostname(name, sizeof name), 0);
+    ck_assert_str_eq(name, "template-7");
+    ck_assert_str_eq(content("hostname"), "# the template's\n\n  template-7  # trailing\n");
+    put("hostname", "# nothing\n");
+    apply();
+    ck_assert_int_eq(gethostname(name, sizeof name), 0);
+    ck_assert_str_eq(name, "template-7");
+}
+END_TEST
+
 START_TEST(a_name_that_does_not_fit_is_refused_and_the_rest_is_done)
 {
     char longest[66];
@@ -273,6 +289,7 @@ static Suite *suite(void)
     tcase_add_test(tests, a_machine_id_that_is_there_stays);
     tcase_add_test(tests, a_read_only_root_is_covered);
     tcase_add_test(tests, the_host_name_is_set_and_written);
+    tcase_add_test(tests, the_name_of_the_image_counts_when_nothing_is_configured);
     tcase_add_test(tests, a_name_that_does_not_fit_is_refused_and_the_rest_is_done);
     suite_add_tcase(result, tests);
     return result;

@@ -99,14 +99,14 @@ START_TEST(a_device_of_a_loaded_module_gets_its_node)
 }
 END_TEST
 
-START_TEST(what_is_there_stays)
+START_TEST(what_is_there_is_opened_to_all)
 {
     char path[256];
     snprintf(path, sizeof path, "%s/fuse", dev);
     close(creat(path, 0600));
     ck_assert_int_eq(nodes_apply(&request, detail, sizeof detail, &err), 0);
     ck_assert_str_eq(detail, "fuse: there, net/tun: none");
-    ck_assert_int_eq(status_of("fuse").st_mode, S_IFREG | 0600);
+    ck_assert_int_eq(status_of("fuse").st_mode, S_IFREG | 0666);
     ck_assert_str_eq(asked, "tun ");
 }
 END_TEST
@@ -141,7 +141,7 @@ static Suite *suite(void)
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, a_kernel_without_them_gets_none);
     tcase_add_test(tests, a_device_of_a_loaded_module_gets_its_node);
-    tcase_add_test(tests, what_is_there_stays);
+    tcase_add_test(tests, what_is_there_is_opened_to_all);
     tcase_add_test(tests, a_number_that_is_none_makes_nothing);
     tcase_add_test(tests, a_failure_is_told_and_the_other_is_tried);
     suite_add_tcase(result, tests);
