@@ -72,23 +72,42 @@ static int supervise(int argc, char **argv, const struct options *given)
     });
 }
 
-/* A PID 1 comes up with what it would have without options, and supervise tells what is wrong. */
+/* A guest comes up whatever its options are, with the default ones if need be. */
+static bool must_come_up(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--role=guest") == 0)
+            return getpid() == 1;
+    return getpid() == 1 && role_find() == ROLE_GUEST;
+}
+
+static int check(const struct options *options, bool is_agent, struct nsp_error *err)
+{
+    /* It would mount, and in the end unmount everything and stop the machine. */
+    if (options->role == ROLE_GUEST && !is_agent && getpid() != 1)
+        return nsp_fail_on(err, NSP_E_INVALID_PARAMS, "role", "only PID 1 can be a guest");
+    /* A guest tells of each address with which it cannot do anything. */
+    return options->role == ROLE_GUEST ? 0 : program_check(options, err);
+}
+
 static int run(int argc, char **argv, bool is_agent)
 {
     struct options options;
     struct nsp_error err = NSP_ERROR_INIT;
-    bool is_pid1 = !is_agent && getpid() == 1;
+    bool is_guest = !is_agent && must_come_up(argc, argv);
     if (argc > ARGUMENTS_MAX)
         nsp_fail(&err, NSP_E_INVALID_PARAMS, "more than %d arguments", ARGUMENTS_MAX);
     bool is_refused = argc > ARGUMENTS_MAX ||
-                      options_parse(argc, argv, is_pid1 || is_agent, &options, &err) < 0 ||
-                      (options.role != ROLE_GUEST && program_check(&options, &err) < 0);
-    if (is_refused && !is_pid1) {
+                      options_parse(argc, argv, is_guest || is_agent, &options, &err) < 0 ||
+                      check(&options, is_agent, &err) < 0;
+    if (is_refused && !is_guest) {
         fprintf(stderr, "nullspace-agent: %s\nTry --help.\n", err.msg);
         return STATUS_USAGE;
     }
-    if (is_refused)
+    if (is_refused) {
         options = options_default;
+        options.role = ROLE_GUEST;
+    }
     if (options.help || options.version) {
         fputs(options.help ? options_usage : "nullspace-agent " PACKAGE_VERSION "\n", stdout);
         return 0;

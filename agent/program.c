@@ -182,6 +182,8 @@ static int ask_for_end(void *arg, enum power_action action, uint32_t grace_ms,
     if (storewire_try_send(STOREWIRE_FD_SOCKET, &message, NULL, err) < 0)
         return -1;
     storewire_kick(STOREWIRE_FD_KICK);
+    /* What the peer asks for after our answer is too late already. */
+    dispatch_set_gate(program->dispatch, DISPATCH_SHUTTING_DOWN);
     return 0;
 }
 
@@ -464,6 +466,19 @@ static void open_report(struct program *program)
     bootreport_interrupt(program->report);
 }
 
+/* Without its file a guest goes on as if there were none, so that the host can read why. */
+static void report_config(const struct program *program)
+{
+    const struct nsp_error *why = &program->settings.config_error;
+    bool is_refused = why->code != NSP_E_NONE;
+    if (program->settings.role != ROLE_GUEST || bootreport_find(program->report, "config"))
+        return;
+    bootreport_end(bootreport_begin(program->report, "config", true),
+                   is_refused ? BOOTREPORT_FAILED : BOOTREPORT_DONE, NULL, why);
+    if (is_refused)
+        log_error(LOG_ERROR, "the configuration is left out", why);
+}
+
 int program_run(const struct options *options)
 {
     struct program program = {
@@ -479,6 +494,7 @@ int program_run(const struct options *options)
     int result = settings_load(options, &program.settings, &err);
     if (result == 0) {
         log_init("agent", program.settings.log_level);
+        report_config(&program);
         if (program.settings.role == ROLE_GUEST)
             program.cgroup_fd = cgroup_open(CGROUP_WORK);
         result = start(&program, &items, &err);

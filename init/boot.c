@@ -66,6 +66,7 @@ static enum bootreport_state step_drivers(struct boot *boot, struct outcome *out
     unsigned failed = module_load_bus("virtio") + (wanted ? module_load_list(wanted) : 0);
     if (failed == 0)
         return BOOTREPORT_DONE;
+    snprintf(outcome->detail, DETAIL_BYTES, "%s", wanted ? wanted : "");
     nsp_fail_on(&outcome->err, NSP_E_SYSTEM, "ns.modules", "%u modules not loaded", failed);
     return BOOTREPORT_FAILED;
 }

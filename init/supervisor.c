@@ -129,6 +129,7 @@ static void back_off(struct supervisor *self)
         log_write(LOG_ERROR, "the agent does not start", "tries=%u action=%s", self->misfires,
                   power_action_name(self->options->give_up_action));
         self->power = self->options->give_up_action;
+        self->exit_status = 1;
         self->stop_due = true;
     }
 }

@@ -10,7 +10,7 @@ const char options_usage[] =
     "Runs processes for a host: as PID 1 of a microVM, or under another init.\n"
     "\n"
     "  --listen ADDRESS       vsock:PORT, unix:PATH or tcp:ADDRESS:PORT; may be repeated\n"
-    "                         (as PID 1 the default is vsock:1024)\n"
+    "                         (default of a guest: vsock:1024)\n"
     "  --config FILE          configuration (default /etc/nullspace/agent.json)\n"
     "  --token-file FILE      secret that tcp clients must show; made with mode 0600 if missing\n"
     "  --insecure-bind        let tcp listen on other addresses than loopback\n"

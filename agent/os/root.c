@@ -187,7 +187,8 @@ static int move_into(void)
     for (int i = 0; i < MOVED; i++) {
         char place[PLACE_BYTES];
         snprintf(place, sizeof place, NEW_ROOT "%s", moved[i]);
-        if (mount(moved[i], place, NULL, MS_MOVE, NULL) < 0)
+        /* What is no mount, since its own step has failed, stays behind. */
+        if (mount(moved[i], place, NULL, MS_MOVE, NULL) < 0 && errno != EINVAL)
             return -1;
     }
     return chdir(NEW_ROOT) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 ||
