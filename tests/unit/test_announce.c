@@ -1,10 +1,10 @@
 /* Telling the host, which is a unix socket here. */
 #include <fcntl.h>
+#include <sys/socket.h> /* before vm_sockets.h, which needs it in Linux 6.1 */
 #include <linux/vm_sockets.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
