@@ -17,6 +17,7 @@
 #include "agent/os/hostinfo.h"
 #include "agent/os/oomshield.h"
 #include "agent/os/rlimit.h"
+#include "agent/process/store_items.h"
 #include "agent/process/workgroup.h"
 #include "agent/session/farewell.h"
 #include "agent/session/session.h"
@@ -34,12 +35,6 @@ enum exit_status {
     STATUS_CANNOT_START = 1,
     STATUS_WRONG_OPTIONS = 2,
     STATUS_NEEDS_SUCCESSOR = 3,
-};
-
-struct items {
-    struct store_item *list;
-    unsigned count, capacity;
-    bool failed;
 };
 
 struct program {
@@ -77,39 +72,6 @@ static void on_fatal(void *arg, const char *what, const struct nsp_error *err)
     log_error(LOG_ERROR, what, err);
     program->status = STATUS_NEEDS_SUCCESSOR;
     loop_stop(program->loop);
-}
-
-static void take_item(void *arg, const struct store_item *item)
-{
-    struct items *items = arg;
-    if (items->count == items->capacity) {
-        unsigned capacity = items->capacity ? 2 * items->capacity : 64;
-        struct store_item *list = reallocarray(items->list, capacity, sizeof *list);
-        if (!list) {
-            items->failed = true;
-            close(item->fd);
-            return;
-        }
-        items->list = list;
-        items->capacity = capacity;
-    }
-    items->list[items->count++] = *item;
-}
-
-static int single_item(const struct items *items, enum storewire_kind kind)
-{
-    for (unsigned i = 0; i < items->count; i++)
-        if (items->list[i].key.kind == kind)
-            return items->list[i].fd;
-    return -1;
-}
-
-static int listener_item(const struct items *items, unsigned number)
-{
-    for (unsigned i = 0; i < items->count; i++)
-        if (items->list[i].key.kind == STOREWIRE_LISTENER && items->list[i].key.slot == number)
-            return items->list[i].fd;
-    return -1;
 }
 
 static void on_wake(void *arg, unsigned ready)
@@ -197,7 +159,7 @@ static int load_token(struct program *program, struct nsp_error *err)
     return token_create(path, &program->token, err);
 }
 
-static int listen_on(struct program *program, const struct items *items, unsigned number,
+static int listen_on(struct program *program, const struct store_items *items, unsigned number,
                      struct nsp_error *err)
 {
     const struct settings *settings = &program->settings;
@@ -209,8 +171,8 @@ static int listen_on(struct program *program, const struct items *items, unsigne
     struct address address;
     struct listener *listener;
     if (address_parse(settings->listen[number], &address, err) < 0 ||
-        listener_open(&address, &listener_options, listener_item(items, number), &listener, err) <
-            0)
+        listener_open(&address, &listener_options,
+                      store_items_find(items, STOREWIRE_LISTENER, number), &listener, err) < 0)
         return -1;
     const struct store_item item = {{STOREWIRE_LISTENER, number}, listener_fd(listener)};
     if (store_put(&program->store, &item, 1, err) < 0) {
@@ -232,7 +194,7 @@ static void on_host_time(int64_t unix_ns)
 }
 
 /* A guest is to be reached as far as it can be: one address is enough. */
-static int listen_everywhere(struct program *program, const struct items *items,
+static int listen_everywhere(struct program *program, const struct store_items *items,
                              struct nsp_error *err)
 {
     unsigned failed = 0;
@@ -257,13 +219,13 @@ static void on_services_end(void *arg, enum config_on_exit how, const char *name
         log_error(LOG_ERROR, "cannot ask for the end", &err);
 }
 
-static int make_supervision(struct program *program, const struct items *items,
+static int make_supervision(struct program *program, const struct store_items *items,
                             struct nsp_error *err)
 {
     const struct config *config = program->settings.config;
     const struct services_config services = {
         .set = program->processes,
-        .record_fd = single_item(items, STOREWIRE_SERVICES),
+        .record_fd = store_items_find(items, STOREWIRE_SERVICES, 0),
         .report = program->report,
         .list = config->services.items,
         .count = config->services.count,
@@ -363,7 +325,7 @@ static int make_services(struct program *program, struct nsp_error *err)
     return methods_add_all(program->dispatch, &services, err);
 }
 
-static int take_over(struct program *program, struct items *items, struct nsp_error *err)
+static int take_over(struct program *program, struct store_items *items, struct nsp_error *err)
 {
     const struct processes_config config = {
         .loop = program->loop,
@@ -375,14 +337,12 @@ static int take_over(struct program *program, struct items *items, struct nsp_er
         .fatal = on_fatal,
         .arg = program,
     };
-    if (store_load(&program->store, take_item, items, err) < 0)
+    if (store_items_load(&program->store, items, err) < 0)
         return -1;
-    if (items->failed)
-        return nsp_fail(err, NSP_E_EXHAUSTED, "no memory for what the store holds");
     return processes_new(&config, items->list, items->count, &program->processes, err);
 }
 
-static int start(struct program *program, struct items *items, struct nsp_error *err)
+static int start(struct program *program, struct store_items *items, struct nsp_error *err)
 {
     static const struct session_callbacks callbacks = {.request = dispatch_request};
     program->stop = (struct loop_deferred){.callback = on_stop, .arg = program};
@@ -486,8 +446,7 @@ int program_run(const struct options *options)
         .cgroup_fd = -1,
         .status = STATUS_ENDED,
     };
-    AUTO_FREE struct store_item *list = NULL;
-    struct items items = {0};
+    struct store_items items = {0};
     struct nsp_error err = NSP_ERROR_INIT;
     become_agent();
     open_report(&program);
@@ -499,7 +458,7 @@ int program_run(const struct options *options)
             program.cgroup_fd = cgroup_open(CGROUP_WORK);
         result = start(&program, &items, &err);
     }
-    list = items.list;
+    store_items_done(&items);
     if (result < 0 && err.code == NSP_E_SHUTTING_DOWN) {
         log_info("shutting down", NULL);
     } else if (result < 0) {

@@ -246,6 +246,7 @@ static void stop(struct supervisor *self, enum power_action power, uint32_t grac
 static void handle_message(struct supervisor *self, const struct storewire_message *message,
                            const int *fds)
 {
+    struct nsp_error err;
     switch (message->op) {
     case STOREWIRE_PUT:
         for (uint32_t i = 0; i < message->count; i++)
@@ -261,16 +262,17 @@ static void handle_message(struct supervisor *self, const struct storewire_messa
         fdstore_list(&self->store);
         break;
     case STOREWIRE_READY:
-        if (!self->ever_ready)
-            sdnotify_send("READY=1", NULL);
+        if (!self->ever_ready && sdnotify_send("READY=1", &err) < 0)
+            log_error(LOG_WARN, "the service manager was not told", &err);
         self->ever_ready = self->is_ready = true;
         raise_event(self, EVENT_READY);
         break;
     case STOREWIRE_SHUTDOWN:
-        stop(self,
-             message->argument < POWER_ACTION_COUNT ? (enum power_action)message->argument
-                                                    : POWER_OFF,
-             message->grace_ms);
+        if (self->state < STATE_TERMINATING) /* only a signal shortens the waiting */
+            stop(self,
+                 message->argument < POWER_ACTION_COUNT ? (enum power_action)message->argument
+                                                        : POWER_OFF,
+                 message->grace_ms);
         break;
     default: /* ours to send */
         log_warn("unexpected message of the agent", "op=%u", message->op);
@@ -529,6 +531,7 @@ int supervisor_run(const struct supervisor_options *options)
         log_info("done", "exits=%llu orphans=%llu", (unsigned long long)self->reaper.recorded,
                  (unsigned long long)self->reaper.untracked);
     }
+    fdstore_close(&self->store); /* full, it leaves no descriptor for the rest */
     if (self->options->is_guest)
         leave_machine(self->power);
     return self->exit_status;

@@ -8,6 +8,7 @@
 
 #include "agent/base/clock.h"
 #include "agent/process/store.h"
+#include "agent/process/store_items.h"
 #include "tests/support/unit.h"
 
 static struct loop *loop;
@@ -304,6 +305,24 @@ START_TEST(all_entries_are_loaded)
 }
 END_TEST
 
+START_TEST(what_is_loaded_is_found_by_its_key)
+{
+    struct store_items items;
+    answer(STOREWIRE_ITEM, 3);
+    answer(STOREWIRE_DONE, 0);
+    ck_assert_int_eq(store_items_load(&store, &items, NULL), 0);
+    ck_assert_uint_eq(items.count, 3);
+    for (unsigned i = 0; i < items.count; i++)
+        ck_assert_int_eq(store_items_find(&items, items.list[i].key.kind, items.list[i].key.slot),
+                         items.list[i].fd);
+    ck_assert_int_eq(store_items_find(&items, STOREWIRE_TABLE, 0), -1);
+    ck_assert_int_eq(store_items_find(&items, STOREWIRE_STDOUT, 4000), -1);
+    for (unsigned i = 0; i < items.count; i++)
+        ck_assert_int_eq(close(items.list[i].fd), 0);
+    store_items_done(&items);
+}
+END_TEST
+
 START_TEST(a_supervisor_that_ends_meanwhile_ends_the_loading)
 {
     struct nsp_error err = NSP_ERROR_INIT;
@@ -336,6 +355,7 @@ static Suite *suite(void)
     tcase_add_test(tests, without_a_supervisor_everything_fails_and_says_so);
     tcase_add_test(tests, ready_is_told_at_once);
     tcase_add_test(tests, all_entries_are_loaded);
+    tcase_add_test(tests, what_is_loaded_is_found_by_its_key);
     tcase_add_test(tests, a_supervisor_that_ends_meanwhile_ends_the_loading);
     suite_add_tcase(result, tests);
     return result;
