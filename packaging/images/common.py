@@ -5,6 +5,7 @@ import gzip
 import json
 import lzma
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -13,6 +14,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 AGENT_PATH = "/sbin/nullspace-agent"
 BLOCK = 1 << 20
 PT_INTERP = 3
+EMULATORS = {62: "qemu-x86_64-static", 183: "qemu-aarch64-static"}  # e_machine
 
 
 class Fault(Exception):
@@ -67,6 +69,22 @@ def static_program(path):
     if PT_INTERP in kinds:
         raise Fault(f"{path}: not a static program")
     return content
+
+
+def machine_of(program):
+    """What the content of a program was compiled for: a number of ELF (e_machine)."""
+    return struct.unpack_from("<18xH", program)[0]
+
+
+def run_static(path, *arguments):
+    """As run(), for a static program that may be one of another machine: then qemu-user runs it."""
+    machine = machine_of(static_program(path))
+    if machine == machine_of(read("/proc/self/exe")):
+        return run([path, *arguments])
+    emulator = EMULATORS.get(machine)
+    if not emulator or not shutil.which(emulator):
+        raise Fault(f"{path}: for another machine, and there is no {emulator or 'emulator'} to ask it")
+    return run([emulator, path, *arguments])
 
 
 def configuration(agent, path):

@@ -15,8 +15,9 @@ import tempfile
 from images import root
 from images.common import TOP, Fault, epoch, run, say
 
-# Emptied, or removed: caches, logs, and what names one machine.
-EMPTIED = ("var/cache/apt", "var/lib/apt/lists", "var/log", "tmp", "var/tmp", "run", "dev")
+# Caches, logs, and what names one machine: all that is below, all files that are below, single files.
+EMPTIED = ("dev", "run", "tmp", "var/tmp")
+WITHOUT_FILES = ("var/cache/apt", "var/lib/apt/lists", "var/log")
 REMOVED = (
     "etc/.pwd.lock",
     "etc/group-",
@@ -67,8 +68,8 @@ def template(options):
     for name in packages:
         if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]+", name):
             raise Fault(f"{name}: not the name of a package")
-    key = hashlib.sha256(" ".join(packages).encode()).hexdigest()[:12]
-    path = os.path.join(cache_directory(), f"template-{options.suite}-{key}-{epoch()}.tar")
+    kind = hashlib.sha256(" ".join(packages).encode()).hexdigest()[:12] if packages else "minimal"
+    path = os.path.join(cache_directory(), f"template-{options.suite}-{kind}-{epoch()}.tar")
     if os.path.exists(path):
         say(f"taking {path}; remove it to get newer packages")
         return path
@@ -86,7 +87,7 @@ def template(options):
 
 
 def _bootstrap(directory, suite, packages):
-    command = ["debootstrap", "--variant=minbase"]
+    command = ["debootstrap", "--variant=minbase", "--force-check-gpg"]
     if packages:
         command.append("--include=" + ",".join(packages))
     environment = dict(os.environ, SOURCE_DATE_EPOCH=str(epoch()), LC_ALL="C", DEBIAN_FRONTEND="noninteractive")
@@ -117,6 +118,10 @@ def _clean(directory):
                 shutil.rmtree(entry.path)
             else:
                 os.unlink(entry.path)
+    for name in WITHOUT_FILES:
+        for place, _, files in os.walk(os.path.join(directory, name)):
+            for file in files:
+                os.unlink(os.path.join(place, file))
     for name in REMOVED:
         path = os.path.join(directory, name)
         if os.path.lexists(path):

@@ -9,7 +9,19 @@ import shutil
 import stat
 import tempfile
 
-from images.common import AGENT_PATH, Fault, epoch, output, read, read_lines, run, say, static_program
+from images.common import (
+    AGENT_PATH,
+    Fault,
+    epoch,
+    machine_of,
+    output,
+    read,
+    read_lines,
+    run,
+    run_static,
+    say,
+    static_program,
+)
 
 BUSYBOX_PATH = "/bin/busybox"
 
@@ -169,13 +181,16 @@ def basic_tree(options):
         tree.directory(path, mode)
     for path, text in FILES.items():
         tree.file(path, text.encode())
-    tree.file(AGENT_PATH, static_program(options.agent), 0o755)
+    agent, busybox = static_program(options.agent), static_program(options.busybox)
+    if machine_of(agent) != machine_of(busybox):
+        raise Fault(f"{options.agent} and {options.busybox} are for different machines")
+    tree.file(AGENT_PATH, agent, 0o755)
     if options.init:
         tree.file("/init", read(options.init), 0o755)
     else:
         tree.link("/init", AGENT_PATH)
-    tree.file(BUSYBOX_PATH, static_program(options.busybox), 0o755)
-    for program in run([options.busybox, "--list-full"]).decode().split():
+    tree.file(BUSYBOX_PATH, busybox, 0o755)
+    for program in run_static(options.busybox, "--list-full").decode().split():
         path = f"/{program}"
         if path not in tree.entries:
             tree.link(path, BUSYBOX_PATH)

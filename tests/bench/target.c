@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-static const struct target_kind *const kinds[] = {&target_bare, &target_agent, &target_qga,
-                                                  &target_ssh};
+static const struct target_kind *const kinds[] = {&target_bare, &target_agent, &target_echo,
+                                                  &target_qga, &target_ssh};
 
 struct target *target_open(const struct options *options)
 {

@@ -4,7 +4,8 @@
  * An address is KIND:REST:
  *
  *   bare         vfork, execve, waitpid; a socket pair to an echoing child; a pump of 64 KiB pieces
- *   agent:PATH   nullspace-agent on a unix socket
+ *   agent:PATH   nullspace-agent on a unix socket, or in a guest (hybrid:PATH:PORT)
+ *   echo:PATH    the program vsock_echo in a guest (hybrid:PATH:PORT): starts nothing
  *   qga:PATH     qemu-ga on a unix socket (guest-exec, asked for its status until it has ended)
  *   ssh:PATH     the control socket of an OpenSSH master connection (its own multiplexing protocol,
  *                so that no ssh program is started for each command)
@@ -34,7 +35,8 @@ struct target_kind {
     const char *name;
     struct target *(*open)(const char *rest);
     void (*close)(struct target *target);
-    /* Starts program, without arguments; slot (below TARGET_SLOTS) is free. */
+    /* Starts program, without arguments; slot (below TARGET_SLOTS) is free. NULL: starts nothing.
+     */
     void (*start)(struct target *target, const char *program, unsigned slot);
     /* Waits until one of those started has ended with status 0 and is known to have; its slot. */
     unsigned (*wait)(struct target *target);
@@ -48,7 +50,7 @@ struct target_kind {
     void (*input)(struct target *target, uint64_t bytes);
 };
 
-extern const struct target_kind target_bare, target_agent, target_qga, target_ssh;
+extern const struct target_kind target_bare, target_agent, target_echo, target_qga, target_ssh;
 
 struct target *target_open(const struct options *options);
 void target_close(struct target *target);

@@ -80,14 +80,37 @@ static bool receive(struct wire *wire, size_t wanted, bool wait)
     return true;
 }
 
-static int dial(const char *path)
+/* The device's answer, "OK PORT", or its end of file when nobody in the guest listens. */
+static bool ask_for_port(int fd, const char *port)
 {
+    char text[32], byte = 0;
+    int length = snprintf(text, sizeof text, "CONNECT %s\n", port);
+    send_all(fd, &(struct iovec){text, (size_t)length}, 1);
+    while (byte != '\n')
+        if (recv(fd, &byte, 1, 0) != 1)
+            return false;
+    return true;
+}
+
+int wire_dial(const char *path)
+{
+    static const char prefix[] = "hybrid:";
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof address.sun_path)
+    const char *port = NULL;
+    size_t length = strlen(path);
+    if (strncmp(path, prefix, strlen(prefix)) == 0) {
+        path += strlen(prefix);
+        port = strrchr(path, ':');
+        if (!port)
+            measure_die("%s: no port", path);
+        length = (size_t)(port++ - path);
+    }
+    if (length >= sizeof address.sun_path)
         measure_die("%s: too long", path);
-    memcpy(address.sun_path, path, strlen(path) + 1);
+    memcpy(address.sun_path, path, length);
     int fd = (int)measure_check(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0 &&
+        (!port || ask_for_port(fd, port)))
         return fd;
     close(fd);
     return -1;
@@ -121,7 +144,7 @@ static void greet(struct wire *wire)
 
 struct wire *wire_try_open(const char *path)
 {
-    int fd = dial(path);
+    int fd = wire_dial(path);
     if (fd < 0)
         return NULL;
     struct wire *wire = wire_adopt(fd);

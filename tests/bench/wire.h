@@ -14,7 +14,9 @@ enum { WIRE_WINDOW = 1 << 20, WIRE_CREDIT_EVERY = WIRE_WINDOW / 4 };
 
 struct wire;
 
-/* Connects to a unix socket and says hello. NULL when nobody listens there. */
+/* A unix socket's path, or "hybrid:PATH:PORT": a port of a guest. -1 when nobody listens there. */
+int wire_dial(const char *path);
+/* The same, and says hello. NULL when nobody listens there. */
 struct wire *wire_try_open(const char *path);
 struct wire *wire_open(const char *path);
 /* Frames over a socket of the caller's, without preface and hello. Takes it over. */

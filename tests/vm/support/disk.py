@@ -14,8 +14,11 @@ USUAL = ("bin", "sbin", "usr/bin", "usr/sbin", "etc", "root", "tmp", "workspace"
 
 
 def run(*command):
-    """Its output. Raises Failure when it fails."""
-    environment = dict(os.environ, PATH=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    """Its output. Raises Failure when it fails, and Skip when there is no such program."""
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+    if not shutil.which(command[0], path=path):
+        raise tap.Skip(f"there is no {command[0]} (packaging/install-dependencies --vm)")
+    environment = dict(os.environ, PATH=path)
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, env=environment, check=False)
     tap.equal(done.returncode, 0, f"{command}: {(done.stdout + done.stderr).decode(errors='replace')}")
     return done.stdout.decode(errors="replace")

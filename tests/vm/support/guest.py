@@ -36,19 +36,31 @@ PLAIN_INIT = os.path.join(HERE, "plain-init")
 
 
 @functools.lru_cache(maxsize=None)
-def _images():
+def images_directory():
     """A directory for the images that all tests of the suite share."""
     directory = tempfile.mkdtemp(prefix="images-")
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     return directory
 
 
+def arm64_agent():
+    """The agent under test, cross-built."""
+    return os.path.abspath(os.environ.get("NSP_AGENT_ARM64") or os.path.join(machine.TOP, "build-arm64/nullspace-agent"))
+
+
+def _programs(arch, kernel):
+    """The agent and the busybox for that architecture, as options of packaging/image."""
+    if arch == "amd64":
+        return ["--agent", agent_program()]
+    return ["--agent", arm64_agent(), "--busybox", os.path.join(machine.kernel_directory(kernel), "bin/busybox")]
+
+
 @functools.lru_cache(maxsize=None)
-def initramfs(kernel="6.12", *options):
+def initramfs(kernel="6.12", *options, arch="amd64"):
     """The path of an initramfs with the agent under test; options: more for packaging/image. Made at the
     first use. Not compressed: the emulated guest would be slow to unpack it."""
-    path = os.path.join(_images(), f"{initramfs.cache_info().misses}.cpio")
-    command = [os.path.join(machine.TOP, "packaging/image"), "initramfs", "--agent", agent_program()]
+    path = os.path.join(images_directory(), f"{initramfs.cache_info().misses}.cpio")
+    command = [os.path.join(machine.TOP, "packaging/image"), "initramfs", *_programs(arch, kernel)]
     command += ["--kernel-dir", machine.kernel_directory(kernel), *options, "-o", path]
     subprocess.run(command, check=True, timeout=60)
     return path
@@ -61,11 +73,12 @@ class Guest(machine.Machine):
     image: more options for packaging/image.
     """
 
-    def __init__(self, case, start=True, init=None, image=(), initramfs_path=None, **options):
+    def __init__(self, case, start=True, init=None, image=(), initramfs_path=None, arch="amd64", **options):
         directory = tempfile.mkdtemp(prefix="m", dir=case.directory)
-        kernel = options.get("kernel", "6.12")
+        kernel = options.get("kernel") or machine.ARCHITECTURES[arch].kernel
         image = [*image, "--init", init] if init else image
-        super().__init__(directory, initramfs_path or initramfs(kernel, *image), **options)
+        path = initramfs_path or initramfs(kernel, *image, arch=arch)
+        super().__init__(directory, path, arch=arch, **options)
         self.case = case
         self.connections = []
         case.defer(self.stop)
@@ -95,9 +108,11 @@ class Guest(machine.Machine):
         return f"{self.last_words()}\n(console: {console})"
 
 
-def main(kernels=("6.12",)):
+def main(kernels=("6.12",), arch="amd64"):
     """Runs the tests, or skips them all where no guest can run."""
-    reason = machine.missing(kernels)
+    reason = machine.missing(kernels, arch)
+    if not reason and arch == "arm64" and not os.path.exists(arm64_agent()):
+        reason = f"there is no {arm64_agent()} (packaging/arm64 guest)"
     if not reason and tap.TIME_FACTOR != 1:
         reason = "an agent with sanitizers is not static, so it cannot be a guest's init"
     if reason:

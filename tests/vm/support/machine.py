@@ -29,14 +29,50 @@ from dataclasses import dataclass, field
 from support.monitor import MachineError, Monitor
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-QEMU = "qemu-system-x86_64"
 VSOCK = "vsock0"
 PORT = 1024
 # A fifth of an emulated boot would be the kernel's tests of its ciphers.
-CMDLINE = "console=ttyS0 quiet panic=-1 cryptomgr.notests"
+CMDLINE = "quiet panic=-1 cryptomgr.notests"
 PR_SET_PDEATHSIG = 1
 # PCI addresses are fixed, since a snapshot can be restored only into the same ones.
 RNG_SLOT, VSOCK_SLOT, NIC_SLOT, DRIVE_SLOT = 0x5, 0x6, 0x7, 0x8
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What guests of one architecture have, and where it comes from. kernel: the usual one. get: what
+    makes it and installs QEMU. generation: whether there is a vmgenid."""
+
+    qemu: str
+    board: str
+    cpu: str
+    console: str
+    kernel: str
+    get: str
+    generation: bool
+
+
+ARCHITECTURES = {
+    "amd64": Architecture(
+        qemu="qemu-system-x86_64",
+        board="pc",
+        cpu="max",
+        console="ttyS0",
+        kernel="6.12",
+        get="packaging/install-dependencies --vm",
+        generation=True,
+    ),
+    # To emulate what "max" has, pointer authentication above all, takes several times as long.
+    "arm64": Architecture(
+        qemu="qemu-system-aarch64",
+        board="virt",
+        cpu="cortex-a72",
+        console="ttyAMA0",
+        kernel="arm64",
+        get="packaging/arm64 guest",
+        generation=False,
+    ),
+}
 
 _libc = ctypes.CDLL(None, use_errno=True)
 # The children die with the thread that started them: one that lives as long as this process.
@@ -56,13 +92,14 @@ def kernel_directory(name):
     return os.path.join(vm_directory(), "kernels", name)
 
 
-def missing(kernels=("6.12",)):
+def missing(kernels=("6.12",), arch="amd64"):
     """What this host lacks to run guests, in one line; None when nothing."""
-    if not shutil.which(QEMU):
-        return f"there is no {QEMU} (packaging/install-dependencies --vm)"
+    kind = ARCHITECTURES[arch]
+    if not shutil.which(kind.qemu):
+        return f"there is no {kind.qemu} ({kind.get})"
     for name in kernels:
         if not os.path.exists(os.path.join(kernel_directory(name), "vmlinux")):
-            return f"there is no kernel {name} (packaging/install-dependencies --vm)"
+            return f"there is no kernel {name} ({kind.get})"
     build = os.path.join(TOP, "tests/vm/device/build")
     check = subprocess.run([build, "--check", vm_directory()], capture_output=True, text=True, check=False)
     return check.stderr.strip() or f"status {check.returncode} of {build}" if check.returncode else None
@@ -159,12 +196,14 @@ class Machine:
     time_limit: seconds after start() when it is killed, whatever happens. cmdline comes behind our own.
     reboots: a reboot of the guest boots it again, instead of ending QEMU. nic: a back end of QEMU's
     -netdev ("user,restrict=on"). guid: the generation that the guest sees (vmgenid). arguments: more for
-    QEMU. vsock: False leaves the device out, to be plugged in later.
+    QEMU. vsock: False leaves the device out, to be plugged in later; mmio: it is not on the PCI bus, as with
+    Firecracker, but where only a device tree tells of it (arm64), for the guest's whole life.
     """
 
     directory: str
     initramfs: str
-    kernel: str = "6.12"
+    arch: str = "amd64"
+    kernel: str = ""
     memory_mib: int = 256
     cmdline: str = ""
     smp: int = 1
@@ -173,11 +212,14 @@ class Machine:
     reboots: bool = False
     cid: int = 3
     vsock: bool = True
+    mmio: bool = False
     guid: str = ""
     arguments: list = field(default_factory=list)
     time_limit: float = 120
 
     def __post_init__(self):
+        self.kind = ARCHITECTURES[self.arch]
+        self.kernel = self.kernel or self.kind.kernel
         self.guid = self.guid or str(uuid.uuid4())
         self.device = Device(self.directory, self.cid)
         self.console_path = os.path.join(self.directory, "console.log")
@@ -208,23 +250,33 @@ class Machine:
                 f"virtio-blk-pci,id=disk{number},drive=drive{number},addr={DRIVE_SLOT + number:#x}{serial}",
             )
 
+    def _vsock(self):
+        yield from ("-chardev", f"socket,id=vs0,path={self.device.control}")
+        if self.mmio:
+            yield from ("-global", "virtio-mmio.force-legacy=false")
+            yield from ("-device", f"vhost-user-vsock-device,chardev=vs0,id={VSOCK}")
+        else:
+            yield from ("-device", f"vhost-user-vsock-pci,chardev=vs0,id={VSOCK},addr={VSOCK_SLOT:#x}")
+
     def _command(self):
         kernel = os.path.join(kernel_directory(self.kernel), "vmlinux")
         size = f"{self.memory_mib}M"
-        command = [QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-accel", "tcg", "-cpu", "max"]
+        command = [self.kind.qemu, "-nodefaults", "-no-user-config", "-display", "none"]
+        command += ["-accel", "tcg", "-cpu", self.kind.cpu]
         command += ["-smp", str(self.smp), "-m", size, "-rtc", "base=utc"]
         # The device maps the memory of the guest.
         command += ["-object", f"memory-backend-memfd,id=mem0,size={size},share=on"]
-        command += ["-M", "pc,memory-backend=mem0", "-kernel", kernel, "-initrd", self.initramfs]
-        command += ["-append", f"{CMDLINE} {self.cmdline}".strip()]
+        command += ["-M", f"{self.kind.board},memory-backend=mem0", "-kernel", kernel, "-initrd", self.initramfs]
+        command += ["-append", f"console={self.kind.console} {CMDLINE} {self.cmdline}".strip()]
         command += ["-serial", f"file:{self.console_path}"]
         command += ["-qmp", f"unix:{self._monitor_path()},server=on,wait=off"]
-        command += ["-device", f"virtio-rng-pci,addr={RNG_SLOT:#x}", "-device", f"vmgenid,guid={self.guid}"]
+        command += ["-device", f"virtio-rng-pci,addr={RNG_SLOT:#x}"]
+        if self.kind.generation:
+            command += ["-device", f"vmgenid,guid={self.guid}"]
         if not self.reboots:
             command += ["-no-reboot"]
         if self.vsock:
-            command += ["-chardev", f"socket,id=vs0,path={self.device.control}"]
-            command += ["-device", f"vhost-user-vsock-pci,chardev=vs0,id={VSOCK},addr={VSOCK_SLOT:#x}"]
+            command += self._vsock()
         if self.nic:
             command += ["-netdev", f"{self.nic},id=nic0"]
             command += ["-device", f"virtio-net-pci,id=eth0,netdev=nic0,addr={NIC_SLOT:#x}"]
@@ -316,7 +368,7 @@ class Machine:
 
     def driver_ready(self):
         """Whether the guest's driver has taken over the device."""
-        path = f"/machine/peripheral/{VSOCK}/virtio-backend"
+        path = f"/machine/peripheral/{VSOCK}" + ("" if self.mmio else "/virtio-backend")
         status = self.monitor.command("x-query-virtio-status", {"path": path})
         return bool(status.get("started")) and "vhost-dev" in status
 
