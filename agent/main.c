@@ -1,6 +1,7 @@
 /* Which program are we? The same binary is the supervisor; executed again by it with the word
  * "agent" in front of the options, the agent; with grow-root, what the agent starts to grow the
  * root file system; and check-config is for people. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,6 +9,8 @@
 #include "agent/boot/config_command.h"
 #include "agent/boot/grow.h"
 #include "agent/boot/kernel_options.h"
+#include "agent/boot/mounts.h"
+#include "agent/os/rlimit.h"
 #include "agent/program.h"
 #include "config.h"
 #include "init/boot.h"
@@ -35,33 +38,56 @@ static bool has_reset_key(const struct cmdline *cmdline)
     return value && (value[0] == 'k' || value[0] == 't');
 }
 
-/* The agent learns the role by an option of its own, which comes last and so counts. */
+/* PID 1 has no default action for them: until the supervisor reads them they would be lost. */
+static void hold_signals(void)
+{
+    static const int ends[] = {SIGTERM, SIGINT, SIGPWR};
+    sigset_t held;
+    sigemptyset(&held);
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
+        sigaddset(&held, ends[i]);
+    sigprocmask(SIG_BLOCK, &held, NULL);
+}
+
+static int level_of(const struct options *options)
+{
+    return options->log_level >= 0 ? options->log_level : LOG_INFO;
+}
+
+/* The agent is started with the same options; it learns the role by one of its own, which comes
+ * last and so counts. */
 static int supervise(int argc, char **argv, const struct options *given)
 {
     static struct boot boot; /* too large for a stack */
-    static char *arguments[ARGUMENTS_MAX + 2];
-    static char role[32];
+    static char program[] = "nullspace-agent", word[] = "agent", role[32];
+    static char *agent_argv[ARGUMENTS_MAX + 4] = {program};
+    char **arguments = agent_argv + 1;
     struct options options = *given;
     struct nsp_error err = NSP_ERROR_INIT;
     int count = argc;
 
+    if (getpid() == 1)
+        hold_signals();
     boot_run(given->role, &boot);
+    if (boot.role == ROLE_GUEST)
+        rlimit_lift_nofile();
     for (int i = 0; i < argc && i < ARGUMENTS_MAX; i++)
         arguments[i] = argv[i];
     if (boot.role == ROLE_GUEST) {
         collect_options(argc, argv, &boot, arguments, &count);
         if (options_parse(count, arguments, true, &options, &err) < 0)
             log_error(LOG_ERROR, "options", &err); /* such as one that is given twice */
-        log_init("supervisor", options.log_level);
+        log_init("supervisor", (enum log_level)level_of(&options));
     }
+    arguments[0] = word;
     snprintf(role, sizeof role, "--role=%s", role_name(boot.role));
     arguments[count++] = role;
     return supervisor_run(&(struct supervisor_options){
-        .argc = count - 1,
-        .argv = arguments + 1,
+        .argv = agent_argv,
         .binary_fd = -1,
         .agent_ms = SUPERVISOR_AGENT_MS,
-        .grace_ms = options.shutdown_grace_ms,
+        .grace_ms = options.shutdown_grace_ms != UINT32_MAX ? options.shutdown_grace_ms
+                                                            : SUPERVISOR_GRACE_MS,
         .restart_max_ms = SUPERVISOR_RESTART_MAX_MS,
         .boot_fd = boot.report_fd,
         .is_guest = boot.role == ROLE_GUEST,
@@ -90,11 +116,10 @@ static int check(const struct options *options, bool is_agent, struct nsp_error 
     return options->role == ROLE_GUEST ? 0 : program_check(options, err);
 }
 
-static int run(int argc, char **argv, bool is_agent)
+static int run(int argc, char **argv, bool is_agent, bool is_guest)
 {
     struct options options;
     struct nsp_error err = NSP_ERROR_INIT;
-    bool is_guest = !is_agent && must_come_up(argc, argv);
     if (argc > ARGUMENTS_MAX)
         nsp_fail(&err, NSP_E_INVALID_PARAMS, "more than %d arguments", ARGUMENTS_MAX);
     bool is_refused = argc > ARGUMENTS_MAX ||
@@ -108,21 +133,24 @@ static int run(int argc, char **argv, bool is_agent)
         options = options_default;
         options.role = ROLE_GUEST;
     }
-    if (options.help || options.version) {
+    if (!is_guest && (options.help || options.version)) {
         fputs(options.help ? options_usage : "nullspace-agent " PACKAGE_VERSION "\n", stdout);
         return 0;
     }
-    log_init(is_agent ? "agent" : "supervisor", options.log_level);
+    log_init(is_agent ? "agent" : "supervisor", (enum log_level)level_of(&options));
     return is_agent ? program_run(&options) : supervise(argc, argv, &options);
 }
 
 int main(int argc, char **argv)
 {
-    const char *word = argc > 1 ? argv[1] : "";
+    bool is_guest = must_come_up(argc, argv); /* its words are the kernel's */
+    const char *word = argc > 1 && !is_guest ? argv[1] : "";
     if (strcmp(word, "check-config") == 0)
         return config_command_run(argc - 1, argv + 1);
     if (strcmp(word, "grow-root") == 0)
         return grow_main(argc > 2 ? argv[2] : "/");
+    if (strcmp(word, "mount-volumes") == 0)
+        return mounts_main(argc > 2 ? argv[2] : CONFIG_PATH);
     bool is_agent = strcmp(word, "agent") == 0;
-    return run(argc - is_agent, argv + is_agent, is_agent);
+    return run(argc - is_agent, argv + is_agent, is_agent, is_guest);
 }

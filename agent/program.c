@@ -55,7 +55,7 @@ struct program {
     struct steps *steps;
     struct workgroup *workgroup; /* of a guest; NULL: none */
     struct farewell *farewell;
-    struct system_stats stats[1];
+    struct system_stats stats[2];
     struct session_server *sessions;
     struct token token;
     char boot_id[HOSTINFO_BOOT_ID_SIZE];
@@ -159,8 +159,9 @@ static int load_token(struct program *program, struct nsp_error *err)
     return token_create(path, &program->token, err);
 }
 
-static int listen_on(struct program *program, const struct store_items *items, unsigned number,
-                     struct nsp_error *err)
+/* number: of the address, under which the fd store keeps the socket. */
+static int listen_on(struct program *program, const struct store_items *items, const char *text,
+                     unsigned number, struct nsp_error *err)
 {
     const struct settings *settings = &program->settings;
     const struct listener_options listener_options = {
@@ -170,7 +171,7 @@ static int listen_on(struct program *program, const struct store_items *items, u
     };
     struct address address;
     struct listener *listener;
-    if (address_parse(settings->listen[number], &address, err) < 0 ||
+    if (address_parse(text, &address, err) < 0 ||
         listener_open(&address, &listener_options,
                       store_items_find(items, STOREWIRE_LISTENER, number), &listener, err) < 0)
         return -1;
@@ -193,20 +194,22 @@ static void on_host_time(int64_t unix_ns)
         log_info("clock set", "behind_ms=%lld", (long long)(offset_ns / (int64_t)CLOCK_NS_PER_MS));
 }
 
-/* A guest is to be reached as far as it can be: one address is enough. */
+/* A guest is to be reached as far as it can be: one address is enough, if need be the default. */
 static int listen_everywhere(struct program *program, const struct store_items *items,
                              struct nsp_error *err)
 {
     unsigned failed = 0;
     for (unsigned i = 0; i < program->settings.listen_count; i++) {
-        if (listen_on(program, items, i, err) == 0)
+        if (listen_on(program, items, program->settings.listen[i], i, err) == 0)
             continue;
         if (program->settings.role != ROLE_GUEST)
             return -1;
         log_error(LOG_ERROR, "cannot listen", err);
         failed++;
     }
-    return failed < program->settings.listen_count ? 0 : -1;
+    if (failed < program->settings.listen_count)
+        return 0;
+    return listen_on(program, items, SETTINGS_GUEST_ADDRESS, failed, err);
 }
 
 static void on_services_end(void *arg, enum config_on_exit how, const char *name)
@@ -258,6 +261,7 @@ static int begin_steps(struct program *program, struct nsp_error *err)
         .loop = program->loop,
         .report = program->report,
         .config = program->settings.config,
+        .config_path = program->settings.config_path,
         .set = program->processes,
         .services = program->services,
         .is_guest = program->settings.role == ROLE_GUEST,
@@ -267,6 +271,14 @@ static int begin_steps(struct program *program, struct nsp_error *err)
         .network = network_apply,
     };
     return steps_start(&steps, &program->steps, err);
+}
+
+static void write_workgroup(void *arg, struct reply *reply)
+{
+    struct workgroup_stats stats;
+    workgroup_stats(((const struct program *)arg)->workgroup, &stats);
+    reply_u64(reply, "oom_kills", stats.oom_kills);
+    reply_u64(reply, "refused_tasks", stats.refused_tasks);
 }
 
 /* What the kernel tells about the group of our processes; all else goes on without. */
@@ -293,6 +305,7 @@ static int make_services(struct program *program, struct nsp_error *err)
         .arg = program,
     };
     program->stats[0] = (struct system_stats){process_stats, &program->process_service};
+    program->stats[1] = (struct system_stats){write_workgroup, program};
     const struct system_facts facts = {
         .version = PACKAGE_VERSION,
         .boot_id = program->boot_id,
@@ -306,7 +319,7 @@ static int make_services(struct program *program, struct nsp_error *err)
         .dispatch = program->dispatch,
         .sessions = program->sessions,
         .stats = program->stats,
-        .stats_count = 1,
+        .stats_count = 2,
         .host_time =
             program->settings.role == ROLE_GUEST && program->settings.config->clock_from_host
                 ? on_host_time
@@ -367,7 +380,8 @@ static int start(struct program *program, struct store_items *items, struct nsp_
     if (listen_everywhere(program, items, err) < 0)
         return -1;
     watch_workgroup(program);
-    if (store_ready(&program->store, err) < 0)
+    if (store_ready(&program->store, program->settings.variant, program->settings.grace_ms, err) <
+        0)
         return -1;
     return begin_steps(program, err);
 }

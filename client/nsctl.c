@@ -51,7 +51,7 @@ static const char *const untils[] = {"drained", "closed", NULL};
 static const char *const scopes[] = {"leader", "group", "tree", NULL};
 
 const struct nsctl_option nsctl_global_options[] = {
-    VALUE('c', "connect", NSCTL_TEXT, connect, "URL", "where the agent is"),
+    VALUE('c', "connect", NSCTL_TEXT, connect, "ADDRESS", "where the agent is"),
     FLAG(0, "json", json, "print JSON: one object a line"),
     VALUE(0, "reconnect-timeout", NSCTL_SECONDS, reconnect_timeout, "S",
           "try a lost connection again for S seconds (30); 0: not at all"),
@@ -252,7 +252,8 @@ static int connect_client(struct nsctl *ctl, struct nsp_error *err)
         options.reconnect_ms =
             settings->reconnect_timeout.value ? (int64_t)settings->reconnect_timeout.value : -1;
     if (!address || !address[0])
-        return nsp_fail(err, NSP_E_INVALID_PARAMS, "no address: give -c URL or set NSCTL_CONNECT");
+        return nsp_fail(err, NSP_E_INVALID_PARAMS,
+                        "no address: give -c ADDRESS or set NSCTL_CONNECT");
     if (nsp_client_new(address, &options, &ctl->client, err) < 0)
         return -1;
     return wait_until_ready(ctl->client, err);

@@ -105,7 +105,8 @@ static enum bootreport_state step_root(struct boot *boot, struct outcome *outcom
 static enum bootreport_state step_links(struct boot *boot, struct outcome *outcome)
 {
     (void)boot;
-    mkdir("/run/lock", 01777);
+    if (mkdir("/run/lock", 0755) == 0)
+        chmod("/run/lock", 01777); /* whatever the umask is */
     return verdict(devices_make_links(&outcome->err));
 }
 

@@ -17,7 +17,12 @@ static enum power_variant variant = POWER_VARIANT_OFF;
 static void unmount(void)
 {
     unmount_swap();
-    unsigned writable = unmount_all();
+    unmount_all();
+}
+
+static void unmount_rest_of_it(void)
+{
+    unsigned writable = unmount_rest();
     if (writable > 0)
         log_warn("file systems stay writable", "count=%u", writable);
 }
@@ -25,11 +30,12 @@ static void unmount(void)
 static void on_fault(int number)
 {
     static const char text[] = "<0>nullspace-agent: PID 1 has failed; rebooting\n";
-    (void)number;
+    if (getpid() != 1) /* the child of a bounded_call */
+        _exit(number);
     int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NOCTTY);
     if (fd >= 0 && write(fd, text, sizeof text - 1) < 0)
         close(fd);
-    bounded_call(sync, SYNC_MS);
+    bounded_call(unmount_sync, SYNC_MS);
     power_leave(power_command(POWER_REBOOT, variant));
 }
 
@@ -47,8 +53,9 @@ void leave_prepare(enum power_variant wanted, int has_reset_key)
 void leave_machine(enum power_action action)
 {
     log_info("leaving", "action=%s", power_action_name(action));
-    bounded_call(sync, SYNC_MS);
+    bounded_call(unmount_sync, SYNC_MS);
     bounded_call(unmount, UNMOUNT_MS);
-    bounded_call(sync, SYNC_MS);
+    bounded_call(unmount_rest_of_it, UNMOUNT_MS);
+    bounded_call(unmount_sync, SYNC_MS);
     power_leave(power_command(action, variant));
 }

@@ -19,6 +19,7 @@ enum { FIRST_OTHER_FD = 3 };
 void setup_process(bool pid1)
 {
     descriptors_open_standard();
+    descriptors_unblock_terminal();
     descriptors_close_others_on_exec();
     if (pid1)
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* out of reach of ptrace(2) for all but root */
@@ -49,6 +50,8 @@ int setup_signals(bool pid1, int *ret_signal_fd, sigset_t *ret_mask, struct nsp_
     signal(SIGPIPE, SIG_IGN);
     if (sigprocmask(SIG_BLOCK, &handled, ret_mask) < 0)
         return nsp_fail_errno(err, NSP_E_SYSTEM, errno, "sigprocmask", NULL);
+    if (pid1) /* what it was started with is nobody's wish */
+        sigemptyset(ret_mask);
     int fd = signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK);
     if (fd < 0)
         return nsp_fail_errno(err, NSP_E_SYSTEM, errno, "signalfd", NULL);
@@ -76,18 +79,4 @@ int setup_log(void)
         return -1;
     }
     return STEAL_FD(fd);
-}
-
-int setup_arguments(int argc, char *const *argv, char *const **ret_argv, struct nsp_error *err)
-{
-    static char program[] = "nullspace-agent", role[] = "agent";
-    char **all = calloc((size_t)argc + 3, sizeof *all);
-    if (!all)
-        return nsp_fail(err, NSP_E_EXHAUSTED, "no memory for %d arguments", argc);
-    all[0] = program;
-    all[1] = role;
-    for (int i = 0; i < argc; i++)
-        all[2 + i] = argv[i];
-    *ret_argv = all;
-    return 0;
 }

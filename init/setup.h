@@ -22,7 +22,4 @@ int setup_binary(int binary_fd, int *ret_fd, struct nsp_error *err);
 /* The shared memory of the logs, in which our own lines are kept from now on; -1 without memory. */
 int setup_log(void);
 
-/* The agent's argv, on the heap, for the life of the process. The strings are borrowed. */
-int setup_arguments(int argc, char *const *argv, char *const **ret_argv, struct nsp_error *err);
-
 #endif

@@ -38,6 +38,7 @@ enum {
     KILL_MS = 2000,        /* after which a process that KILL does not end is left alone */
     STALL_MS = 100,        /* until the next try to record an exit */
     MESSAGES_MAX = 256,
+    GRACE_MAX_MS = 3600000, /* whatever the agent says */
 };
 
 struct supervisor {
@@ -232,11 +233,20 @@ static void raise_event(struct supervisor *self, enum event event)
         actions[transition.action](self);
 }
 
+/* What the agent knows from the configuration. */
+static void configure(struct supervisor *self, uint32_t variant, uint32_t grace_ms)
+{
+    if (grace_ms <= GRACE_MAX_MS)
+        self->grace_ms = grace_ms;
+    if (self->options->is_guest && variant != POWER_VARIANT_AUTO && variant < POWER_VARIANT_COUNT)
+        leave_prepare((enum power_variant)variant, self->options->has_reset_key);
+}
+
 static void stop(struct supervisor *self, enum power_action power, uint32_t grace_ms)
 {
     if (self->state < STATE_TERMINATING) {
         self->power = power;
-        self->grace_ms = grace_ms == UINT32_MAX ? self->options->grace_ms : grace_ms;
+        configure(self, POWER_VARIANT_AUTO, grace_ms);
     }
     raise_event(self, EVENT_STOP);
 }
@@ -264,6 +274,7 @@ static void handle_message(struct supervisor *self, const struct storewire_messa
     case STOREWIRE_READY:
         if (!self->ever_ready && sdnotify_send("READY=1", &err) < 0)
             log_error(LOG_WARN, "the service manager was not told", &err);
+        configure(self, message->argument, message->grace_ms);
         self->ever_ready = self->is_ready = true;
         raise_event(self, EVENT_READY);
         break;
@@ -497,9 +508,9 @@ static int prepare(struct supervisor *self, struct nsp_error *err)
     if (setup_signals(self->pid1, &self->signal_fd, &self->respawn.signal_mask, err) < 0 ||
         setup_binary(self->options->binary_fd, &self->respawn.binary_fd, err) < 0 ||
         storewire_new_kick(&wake_fd, err) < 0 || storewire_new_kick(&kick_fd, err) < 0 ||
-        setup_arguments(self->options->argc, self->options->argv, &self->respawn.argv, err) < 0 ||
         exitlog_create(&self->exits, &claims_fd, &exits_fd, err) < 0)
         return -1;
+    self->respawn.argv = self->options->argv;
     self->respawn.claims_fd = claims_fd;
     self->respawn.exits_fd = exits_fd;
     self->respawn.wake_fd = wake_fd;

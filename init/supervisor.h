@@ -13,8 +13,7 @@
 #include "agent/os/power.h"
 
 struct supervisor_options {
-    int argc; /* the agent's own options, without a program name */
-    char *const *argv;
+    char *const *argv;       /* of the agent, complete: "nullspace-agent", "agent", options, NULL */
     int binary_fd;           /* executed as the agent; -1: our own binary */
     uint32_t agent_ms;       /* time that the agent has to end in order */
     uint32_t grace_ms;       /* time between TERM and KILL for all that is left then */

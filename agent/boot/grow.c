@@ -18,6 +18,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "agent/process/errand.h"
 #include "protocol/cleanup.h"
 
 enum { PATH_BYTES = 4096, LINE_BYTES = 8192, SECTOR = 512 };
@@ -82,45 +83,45 @@ static int grow_btrfs(int fd)
     return ioctl(fd, BTRFS_IOC_RESIZE, &arguments);
 }
 
-static enum grow_status say(enum grow_status status, const char *what, const char *reason)
+static enum errand_status say(enum errand_status status, const char *what, const char *reason)
 {
     printf("%s%s%s\n", what, reason ? ": " : "", reason ? reason : "");
     return status;
 }
 
-static enum grow_status report(int fd, uint64_t before)
+static enum errand_status report(int fd, uint64_t before)
 {
     uint64_t after = total_bytes(fd);
     if (after == before)
-        return say(GROW_NOTHING, "the file system has the size of its device", NULL);
+        return say(ERRAND_NOTHING, "the file system has the size of its device", NULL);
     printf("from %llu to %llu MiB\n", (unsigned long long)(before >> 20),
            (unsigned long long)(after >> 20));
-    return GROW_DONE;
+    return ERRAND_DONE;
 }
 
-static enum grow_status grow(int fd, const struct statfs *type, const struct stat *status)
+static enum errand_status grow(int fd, const struct statfs *type, const struct stat *status)
 {
     uint64_t before = total_bytes(fd), bytes = device_size(status->st_dev);
     int result;
     switch ((unsigned long)type->f_type) {
     case EXT4_SUPER_MAGIC:
         if (bytes == 0)
-            return say(GROW_NOTHING, "the size of the device is not known", NULL);
+            return say(ERRAND_NOTHING, "the size of the device is not known", NULL);
         result = grow_ext4(fd, bytes, (uint64_t)type->f_bsize);
         break;
     case XFS_SUPER_MAGIC:
         if (bytes == 0)
-            return say(GROW_NOTHING, "the size of the device is not known", NULL);
+            return say(ERRAND_NOTHING, "the size of the device is not known", NULL);
         result = grow_xfs(fd, bytes);
         break;
     case BTRFS_SUPER_MAGIC:
         result = grow_btrfs(fd);
         break;
     default:
-        return say(GROW_NOTHING, "not a file system that can grow", NULL);
+        return say(ERRAND_NOTHING, "not a file system that can grow", NULL);
     }
     if (result < 0)
-        return say(GROW_FAILED, "the kernel refuses to grow it", strerror(errno));
+        return say(ERRAND_FAILED, "the kernel refuses to grow it", strerror(errno));
     return report(fd, before);
 }
 
@@ -188,10 +189,10 @@ int grow_main(const char *path)
     struct statvfs flags;
     AUTO_FD int fd = open_writable(path, &type);
     if (fd < 0)
-        return say(GROW_NOTHING, "the writable file system cannot be reached", strerror(errno));
+        return say(ERRAND_NOTHING, "the writable file system cannot be reached", strerror(errno));
     if (fstat(fd, &status) < 0 || fstatvfs(fd, &flags) < 0)
-        return say(GROW_FAILED, "stat", strerror(errno));
+        return say(ERRAND_FAILED, "stat", strerror(errno));
     if (flags.f_flag & ST_RDONLY)
-        return say(GROW_NOTHING, "the file system is read-only", NULL);
+        return say(ERRAND_NOTHING, "the file system is read-only", NULL);
     return grow(fd, &type, &status);
 }

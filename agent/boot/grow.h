@@ -7,14 +7,8 @@
 #ifndef AGENT_BOOT_GROW_H
 #define AGENT_BOOT_GROW_H
 
-#include <stdint.h>
-
-#include "protocol/error.h"
-
-enum grow_status { GROW_DONE = 0, GROW_NOTHING = 10, GROW_FAILED = 1 };
-
-/* The process: prints one line for people on standard output and returns its exit status, enum
- * grow_status. path: a directory of the file system; of an overlay the writable layer is meant. */
+/* An errand (errand.h): prints its line and returns its status. path: a directory of the file
+ * system; of an overlay the writable layer is meant. */
 int grow_main(const char *path);
 
 #endif

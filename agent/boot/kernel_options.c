@@ -65,7 +65,10 @@ static void take_arguments(struct collection *all, int argc, char **argv)
 {
     struct options options;
     struct nsp_error err = NSP_ERROR_INIT;
-    if (options_parse(argc, argv, true, &options, &err) < 0) {
+    int result = options_parse(argc, argv, true, &options, &err);
+    if (result == 0 && (options.help || options.version))
+        result = nsp_fail(&err, NSP_E_INVALID_PARAMS, "a guest answers no --help or --version");
+    if (result < 0) {
         complain(all, "arguments", &err);
         return;
     }

@@ -12,6 +12,7 @@
 
 #include "agent/os/module.h"
 #include "agent/os/mount.h"
+#include "agent/process/errand.h"
 #include "protocol/cleanup.h"
 
 #define COMMON (MS_NOSUID | MS_NODEV | MS_NOEXEC)
@@ -233,4 +234,22 @@ int mounts_volumes(const struct config_mount *list, size_t volumes, char *detail
     }
     tell(&tale, detail, capacity);
     return result;
+}
+
+int mounts_main(const char *config_path)
+{
+    char detail[ERRAND_LINE];
+    struct config_document *document;
+    struct nsp_error err = NSP_ERROR_INIT;
+    if (config_read(config_path, &document, &err) < 0) {
+        puts(err.msg);
+        return ERRAND_FAILED;
+    }
+    const struct param_objects *mounts = &config_get(document)->mounts;
+    int result = mounts_volumes(mounts->items, mounts->count, detail, sizeof detail, &err);
+    if (result < 0)
+        printf("%s; ", err.msg);
+    puts(detail);
+    config_free(document);
+    return result < 0 ? ERRAND_FAILED : ERRAND_DONE;
 }

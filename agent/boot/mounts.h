@@ -22,4 +22,8 @@ int mounts_apply(const struct mounts_request *request, char *detail, size_t capa
 int mounts_volumes(const struct config_mount *list, size_t count, char *detail, size_t capacity,
                    struct nsp_error *err);
 
+/* The program "nullspace-agent mount-volumes FILE": the volumes of that configuration, since
+ * mounting one may take its time. An errand (errand.h): prints the detail, returns its status. */
+int mounts_main(const char *config_path);
+
 #endif

@@ -21,14 +21,14 @@ const char options_usage[] =
     "  --power-off HOW        of a guest: auto, poweroff, or reboot for a monitor that ends at "
     "one\n"
     "  --give-up TRIES:ACTION when the agent does not start: poweroff, reboot or halt\n"
-    "  --role ROLE            auto, guest (PID 1 of a machine), container, process\n"
+    "  --role ROLE            auto, guest (PID 1 of a machine), container, systemd, openrc\n"
+    "                         or process\n"
     "  --log-level LEVEL      debug, info, warn or error (default info)\n"
     "  --version, --help\n";
 
 const struct options options_default = {
-    .workspace = "/workspace",
-    .log_level = LOG_INFO,
-    .shutdown_grace_ms = 5000,
+    .log_level = -1,
+    .shutdown_grace_ms = UINT32_MAX,
 };
 
 static int number(const char *option, const char *text, uint64_t max, uint64_t *ret_number,
@@ -140,8 +140,11 @@ static int take_role(struct options *options, const char *value, struct nsp_erro
 
 static int take_log_level(struct options *options, const char *value, struct nsp_error *err)
 {
-    if (log_level_by_name(value, &options->log_level) == 0)
+    enum log_level level;
+    if (log_level_by_name(value, &level) == 0) {
+        options->log_level = (int)level;
         return 0;
+    }
     return nsp_fail_on(err, NSP_E_INVALID_PARAMS, "log-level",
                        "--log-level is debug, info, warn or error");
 }
@@ -185,6 +188,14 @@ static const struct row {
 };
 
 enum { ROWS = sizeof rows / sizeof rows[0] };
+
+const char *options_name(unsigned number, bool *ret_has_value)
+{
+    if (number >= ROWS)
+        return NULL;
+    *ret_has_value = rows[number].argument == required_argument;
+    return rows[number].name;
+}
 
 int options_parse(int argc, char **argv, bool is_pid1, struct options *ret_options,
                   struct nsp_error *err)

@@ -18,12 +18,12 @@ struct options {
     const char *config;     /* configuration file; NULL: the default one, if it exists */
     const char *token_file; /* NULL: none */
     bool insecure_bind, any_cid;
-    const char *workspace;
-    enum log_level log_level;
+    const char *workspace;      /* NULL: not given */
+    int log_level;              /* enum log_level; -1: not given */
     uint64_t ring_budget;       /* bytes; 0: the default */
-    uint32_t shutdown_grace_ms; /* between TERM and KILL at the end */
-    enum power_variant variant;
-    unsigned give_up_after; /* starts of an agent that never gets ready; 0: never */
+    uint32_t shutdown_grace_ms; /* between TERM and KILL at the end; UINT32_MAX: not given */
+    enum power_variant variant; /* AUTO: not given */
+    unsigned give_up_after;     /* starts of an agent that never gets ready; 0: never */
     enum power_action give_up_action;
     enum role role;
     bool help, version; /* nothing else counts then */
@@ -33,6 +33,9 @@ struct options {
  * that are no options are left alone, and --listen may be missing, as it may with --config. */
 int options_parse(int argc, char **argv, bool is_pid1, struct options *ret_options,
                   struct nsp_error *err);
+
+/* The options that there are, without "--", from number 0 on; NULL beyond the last. */
+const char *options_name(unsigned number, bool *ret_has_value);
 
 extern const struct options options_default;
 extern const char options_usage[];

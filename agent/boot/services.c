@@ -238,7 +238,7 @@ static int launch(const struct service *service, struct process **ret_process,
 /* By the number of the life: names are cut in the report, and two may look the same there. */
 static void note_step(struct service *service)
 {
-    if (service->record->life == 1)
+    if (service->record->life == 1 && !service->step)
         service->step = bootreport_begin(service->services->config.report, service->id, true);
 }
 
@@ -326,6 +326,8 @@ static void take_over(struct service *service)
         arm(service);
     if (state != SERVICE_STARTING && state != SERVICE_RUNNING && state != SERVICE_STOPPING)
         return;
+    if (state == SERVICE_STARTING && service->record->life == 1)
+        service->step = bootreport_resume(service->services->config.report, service->id);
     key_of(service, key);
     struct process *process = processes_find_key(service->services->config.set, key);
     if (process) {

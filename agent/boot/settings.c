@@ -1,14 +1,13 @@
 #include "agent/boot/settings.h"
 
-#include <string.h>
-
-static const char default_address[] = "vsock:1024";
+static const char default_workspace[] = "/workspace";
 
 static int load_document(const struct options *options, struct settings *settings,
                          struct nsp_error *err)
 {
     const char *path = options->config ? options->config : CONFIG_PATH;
     struct nsp_error why = NSP_ERROR_INIT;
+    settings->config_path = path;
     if (config_read(path, &settings->document, &why) == 0)
         return 0;
     bool is_absent = why.code == NSP_E_NOT_FOUND && !options->config;
@@ -34,29 +33,31 @@ static void choose_addresses(const struct options *options, struct settings *set
     for (size_t i = 0; i < configured->count && i < OPTIONS_LISTEN_MAX; i++)
         settings->listen_own[settings->listen_count++] = configured->items[i];
     if (settings->listen_count == 0 && options->role == ROLE_GUEST)
-        settings->listen_own[settings->listen_count++] = default_address;
+        settings->listen_own[settings->listen_count++] = SETTINGS_GUEST_ADDRESS;
 }
 
 static void choose(const struct options *options, struct settings *settings)
 {
     const struct config *config = settings->config;
-    const struct options *defaults = &options_default;
     choose_addresses(options, settings);
     settings->token_file = options->token_file ? options->token_file : config->token_file;
-    settings->workspace = options->workspace;
-    if (strcmp(options->workspace, defaults->workspace) == 0 && config->workspace)
-        settings->workspace = config->workspace;
+    settings->workspace = options->workspace  ? options->workspace
+                          : config->workspace ? config->workspace
+                                              : default_workspace;
     settings->insecure_bind = options->insecure_bind || config->insecure_bind;
     settings->any_cid = options->any_cid || config->any_cid;
-    settings->log_level = options->log_level;
-    if (options->log_level == defaults->log_level && config->log_level >= 0)
-        settings->log_level = (enum log_level)config->log_level;
+    int level = options->log_level >= 0 ? options->log_level : config->log_level;
+    settings->log_level = level >= 0 ? (enum log_level)level : LOG_INFO;
     settings->ring_budget =
         options->ring_budget > 0 ? options->ring_budget : (uint64_t)config->ring_budget;
     settings->role = options->role;
+    /* These are the supervisor's, which has the options already. */
     settings->grace_ms = UINT32_MAX;
-    if (options->shutdown_grace_ms == defaults->shutdown_grace_ms && config->shutdown_grace_ms >= 0)
+    if (options->shutdown_grace_ms == UINT32_MAX && config->shutdown_grace_ms >= 0)
         settings->grace_ms = (uint32_t)config->shutdown_grace_ms;
+    settings->variant = POWER_VARIANT_AUTO;
+    if (options->variant == POWER_VARIANT_AUTO && config->shutdown_variant >= 0)
+        settings->variant = (enum power_variant)config->shutdown_variant;
 }
 
 int settings_load(const struct options *options, struct settings *ret_settings,

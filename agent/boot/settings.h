@@ -7,6 +7,8 @@
 #include "agent/boot/config.h"
 #include "agent/boot/options.h"
 
+#define SETTINGS_GUEST_ADDRESS "vsock:1024"
+
 struct settings {
     const char *const *listen; /* NULL-terminated */
     unsigned listen_count;
@@ -16,7 +18,10 @@ struct settings {
     enum log_level log_level;
     uint64_t ring_budget; /* 0: the default */
     enum role role;
-    uint32_t grace_ms;           /* of a shutdown; UINT32_MAX: as the supervisor has it */
+    /* For the supervisor; UINT32_MAX, AUTO: as it has them. */
+    uint32_t grace_ms; /* of a shutdown */
+    enum power_variant variant;
+    const char *config_path;     /* that was read, or is not there */
     const struct config *config; /* of the document */
     struct config_document *document;
     struct nsp_error config_error; /* GUEST: why the file was left out; code NONE: it was not */

@@ -7,13 +7,14 @@
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/boot/announce.h"
-#include "agent/boot/grow.h"
 #include "agent/boot/identity.h"
 #include "agent/boot/mounts.h"
 #include "agent/boot/nodes.h"
 #include "agent/boot/sysctls.h"
 #include "agent/os/module.h"
-#include "agent/process/launch.h"
+#include "agent/process/errand.h"
+
+enum { VOLUMES_MS = 60000 };
 
 /* What a step has to say beyond its outcome. */
 struct outcome {
@@ -26,15 +27,31 @@ enum step_when {
     STEP_EVERY_AGENT = 2, /* also when the report has it */
 };
 
+/* A step that a process of its own does. */
+struct task {
+    struct steps *steps;
+    const char *name;
+    struct errand *errand; /* kept when it has ended, until all is freed */
+    struct bootreport_step *note;
+    bool is_running;
+};
+
 struct steps {
     struct steps_config config;
     struct loop_deferred next;
     unsigned at; /* of the table */
     struct announce *announce;
-    struct bootreport_step *announcing, *growing;
-    struct process *grower;
-    struct process_observer observer;
+    struct bootreport_step *announcing;
+    struct task grow, volumes;
+    const struct task *awaited; /* the steps after it wait; NULL: none do */
 };
+
+static void log_failure(const char *name, const struct nsp_error *err)
+{
+    char detail[256];
+    log_warn("boot step failed", "name=%s error=%s detail=%s", name, nsp_error_name(err->code),
+             log_quote(detail, sizeof detail, err->msg, strlen(err->msg)));
+}
 
 static enum bootreport_state verdict(int result)
 {
@@ -103,80 +120,69 @@ static enum bootreport_state step_network(struct steps *steps, struct outcome *o
     return verdict(config->network(config->config->network, &outcome->err));
 }
 
-static enum bootreport_state step_volumes(struct steps *steps, struct outcome *outcome)
-{
-    const struct param_objects *mounts = &steps->config.config->mounts;
-    if (mounts->count == 0)
-        return BOOTREPORT_SKIPPED;
-    return verdict(mounts_volumes(mounts->items, mounts->count, outcome->detail,
-                                  sizeof outcome->detail, &outcome->err));
-}
+/* Tasks */
 
-/* Growing */
-
-/* The first line that it printed. */
-static void read_line(const struct process *process, char target[BOOTREPORT_DETAIL])
+static void on_task(void *arg, const struct nsp_error *failure, int status, const char *line)
 {
-    const struct ring_state *ring = &process->record->outputs[0].ring;
-    size_t length = ring->head < BOOTREPORT_DETAIL ? ring->head : BOOTREPORT_DETAIL - 1;
-    if (length > 0)
-        memcpy(target, process->region.rings[0], length);
-    target[length] = '\0';
-    target[strcspn(target, "\n")] = '\0';
-}
-
-static void end_growing(struct steps *steps, const struct nsp_error *failure)
-{
-    struct process *process = steps->grower;
-    const struct exitlog_record *exit = &process->record->exit;
+    struct task *task = arg;
+    struct steps *steps = task->steps;
     struct nsp_error err = failure ? *failure : NSP_ERROR_INIT;
-    char line[BOOTREPORT_DETAIL] = "";
     enum bootreport_state state = BOOTREPORT_FAILED;
-    if (!failure)
-        read_line(process, line);
-    if (!failure && exit->code == CLD_EXITED && exit->status == GROW_DONE)
+    if (!failure && status == ERRAND_DONE)
         state = BOOTREPORT_DONE;
-    else if (!failure && exit->code == CLD_EXITED && exit->status == GROW_NOTHING)
+    else if (!failure && status == ERRAND_NOTHING)
         state = BOOTREPORT_SKIPPED;
     else if (!failure)
-        nsp_fail_on(&err, NSP_E_SYSTEM, "/", "the root file system has not been grown");
-    process_unobserve(process, &steps->observer);
-    steps->grower = NULL;
-    bootreport_end(steps->growing, state, line, state == BOOTREPORT_FAILED ? &err : NULL);
-    log_debug("boot step", "name=grow state=%s", bootreport_state_name(state));
+        nsp_fail_on(&err, NSP_E_SYSTEM, task->name, "exit status %d", status);
+    bootreport_end(task->note, state, line, &err);
+    if (state == BOOTREPORT_FAILED)
+        log_failure(task->name, &err);
+    task->is_running = false;
+    if (steps->awaited == task) {
+        steps->awaited = NULL;
+        loop_defer(steps->config.loop, &steps->next);
+    }
 }
 
-static void on_grower(void *arg, struct process *process, enum process_event event)
+static enum bootreport_state start_task(struct steps *steps, struct task *task,
+                                        const char *const *words, const char *id,
+                                        uint64_t timeout_ms, struct outcome *outcome)
 {
-    struct steps *steps = arg;
-    if (event == PROCESS_FAILED)
-        end_growing(steps, &process->failure);
-    else if (event == PROCESS_DRAINED || event == PROCESS_FORGOTTEN)
-        end_growing(steps, NULL);
+    const struct errand_config errand = {
+        .set = steps->config.set,
+        .id = id,
+        .program = steps->config.program,
+        .words = words,
+        .environment = steps->config.environment,
+        .timeout_ms = timeout_ms,
+        .done = on_task,
+        .arg = task,
+    };
+    if (errand_start(&errand, &task->errand, &outcome->err) < 0)
+        return BOOTREPORT_FAILED;
+    task->is_running = true;
+    return BOOTREPORT_RUNNING;
+}
+
+/* Services may be on a volume: they wait, but not for ever. */
+static enum bootreport_state step_volumes(struct steps *steps, struct outcome *outcome)
+{
+    const char *const words[] = {"mount-volumes", steps->config.config_path, NULL};
+    if (steps->config.config->mounts.count == 0)
+        return BOOTREPORT_SKIPPED;
+    enum bootreport_state state =
+        start_task(steps, &steps->volumes, words, "boot.volumes", VOLUMES_MS, outcome);
+    if (state == BOOTREPORT_RUNNING)
+        steps->awaited = &steps->volumes;
+    return state;
 }
 
 static enum bootreport_state step_grow(struct steps *steps, struct outcome *outcome)
 {
-    static char word[] = "grow-root", path[] = "/";
-    const char *program = steps->config.program ? steps->config.program : "/proc/self/exe";
-    char *const argv[] = {(char *)program, word, path, NULL};
-    const struct launch_options options = {
-        .id = "boot.grow-root",
-        .argv = argv,
-        .argc = 3,
-        .environment = steps->config.environment,
-        .merge = true,
-        .ring_bytes = NSP_LIMIT_RING_MIN,
-        .drain_ms = 0,
-    };
-    bool is_repeated;
+    static const char *const words[] = {"grow-root", "/", NULL};
     if (!steps->config.config->grow_root)
         return BOOTREPORT_SKIPPED;
-    if (launch_start(steps->config.set, &options, &steps->grower, &is_repeated, &outcome->err) < 0)
-        return BOOTREPORT_FAILED;
-    steps->observer = (struct process_observer){.event = on_grower, .arg = steps};
-    process_observe(steps->grower, &steps->observer);
-    return BOOTREPORT_RUNNING;
+    return start_task(steps, &steps->grow, words, "boot.grow-root", 0, outcome);
 }
 
 static enum bootreport_state step_services(struct steps *steps, struct outcome *outcome)
@@ -233,8 +239,8 @@ static const struct step {
     {"sysctl", step_sysctls, STEP_GUEST, 0},
     {"identity", step_identity, STEP_GUEST, 0},
     {"network", step_network, STEP_GUEST, 0},
-    {"volumes", step_volumes, STEP_GUEST, 0},
-    {"grow", step_grow, STEP_GUEST, offsetof(struct steps, growing)},
+    {"volumes", step_volumes, STEP_GUEST, offsetof(struct steps, volumes.note)},
+    {"grow", step_grow, STEP_GUEST, offsetof(struct steps, grow.note)},
     {"services", step_services, STEP_EVERY_AGENT, 0},
 };
 
@@ -250,7 +256,7 @@ static bool is_due(const struct steps *steps, const struct step *step)
 static void run(struct steps *steps, const struct step *step)
 {
     struct outcome outcome = {.err = NSP_ERROR_INIT};
-    struct bootreport_step *note = NULL;
+    struct bootreport_step *note = bootreport_resume(steps->config.report, step->name);
     if (!bootreport_find(steps->config.report, step->name))
         note = bootreport_begin(steps->config.report, step->name, true);
     enum bootreport_state state = step->function(steps, &outcome);
@@ -259,14 +265,10 @@ static void run(struct steps *steps, const struct step *step)
         return;
     }
     bootreport_end(note, state, outcome.detail, state == BOOTREPORT_FAILED ? &outcome.err : NULL);
-    if (state == BOOTREPORT_FAILED) {
-        char detail[256];
-        log_warn("boot step failed", "name=%s error=%s detail=%s", step->name,
-                 nsp_error_name(outcome.err.code),
-                 log_quote(detail, sizeof detail, outcome.err.msg, strlen(outcome.err.msg)));
-    } else {
+    if (state == BOOTREPORT_FAILED)
+        log_failure(step->name, &outcome.err);
+    else
         log_debug("boot step", "name=%s state=%s", step->name, bootreport_state_name(state));
-    }
 }
 
 static void on_next(void *arg)
@@ -277,7 +279,8 @@ static void on_next(void *arg)
     if (steps->at == STEP_COUNT)
         return;
     run(steps, &table[steps->at++]);
-    loop_defer(steps->config.loop, &steps->next);
+    if (!steps->awaited)
+        loop_defer(steps->config.loop, &steps->next);
 }
 
 int steps_start(const struct steps_config *config, struct steps **ret_steps, struct nsp_error *err)
@@ -287,6 +290,8 @@ int steps_start(const struct steps_config *config, struct steps **ret_steps, str
         return nsp_fail_on(err, NSP_E_EXHAUSTED, "memory", "no memory for the boot steps");
     steps->config = *config;
     steps->next = (struct loop_deferred){.callback = on_next, .arg = steps};
+    steps->grow = (struct task){.steps = steps, .name = "grow"};
+    steps->volumes = (struct task){.steps = steps, .name = "volumes"};
     loop_defer(config->loop, &steps->next);
     *ret_steps = steps;
     return 0;
@@ -294,7 +299,7 @@ int steps_start(const struct steps_config *config, struct steps **ret_steps, str
 
 bool steps_are_done(const struct steps *steps)
 {
-    return steps->at == STEP_COUNT && !steps->grower;
+    return steps->at == STEP_COUNT && !steps->grow.is_running && !steps->volumes.is_running;
 }
 
 void steps_free(struct steps *steps)
@@ -302,8 +307,8 @@ void steps_free(struct steps *steps)
     if (!steps)
         return;
     loop_undefer(steps->config.loop, &steps->next);
-    if (steps->grower)
-        process_unobserve(steps->grower, &steps->observer);
+    errand_free(steps->grow.errand);
+    errand_free(steps->volumes.errand);
     announce_free(steps->announce);
     free(steps);
 }

@@ -17,6 +17,7 @@ struct steps_config {
     struct loop *loop;
     struct bootreport *report; /* may be NULL: then every step is done */
     const struct config *config;
+    const char *config_path; /* of config, for a process that reads it again */
     struct processes *set;
     struct services *services; /* begun by a step; NULL: none */
     bool is_guest;             /* PID 1 of a machine: the steps that change it */

@@ -13,7 +13,7 @@
 #include "protocol/cleanup.h"
 
 struct bootreport {
-    _Atomic uint32_t count;
+    _Atomic uint32_t count, lost;
     struct bootreport_step steps[BOOTREPORT_STEPS];
 };
 
@@ -68,6 +68,11 @@ unsigned bootreport_count(const struct bootreport *report)
     return count < BOOTREPORT_STEPS ? count : BOOTREPORT_STEPS;
 }
 
+unsigned bootreport_lost(const struct bootreport *report)
+{
+    return report ? report->lost : 0;
+}
+
 const struct bootreport_step *bootreport_at(const struct bootreport *report, unsigned number)
 {
     return number < bootreport_count(report) ? &report->steps[number] : NULL;
@@ -84,6 +89,8 @@ const struct bootreport_step *bootreport_find(const struct bootreport *report, c
 struct bootreport_step *bootreport_begin(struct bootreport *report, const char *name, int by_agent)
 {
     unsigned count = bootreport_count(report);
+    if (report && count == BOOTREPORT_STEPS)
+        report->lost++;
     if (!report || count == BOOTREPORT_STEPS)
         return NULL;
     struct bootreport_step *step = &report->steps[count];
@@ -118,6 +125,21 @@ void bootreport_interrupt(struct bootreport *report)
     for (unsigned i = 0; i < bootreport_count(report); i++)
         if (report->steps[i].by_agent && report->steps[i].state == BOOTREPORT_RUNNING)
             bootreport_end(&report->steps[i], BOOTREPORT_INTERRUPTED, "the agent died in it", NULL);
+}
+
+struct bootreport_step *bootreport_resume(struct bootreport *report, const char *name)
+{
+    for (unsigned i = 0; i < bootreport_count(report); i++) {
+        struct bootreport_step *step = &report->steps[i];
+        if (step->state == BOOTREPORT_INTERRUPTED &&
+            strncmp(step->name, name, BOOTREPORT_NAME - 1) == 0) {
+            step->detail[0] = '\0';
+            step->ended_ns = 0;
+            step->state = BOOTREPORT_RUNNING;
+            return step;
+        }
+    }
+    return NULL;
 }
 
 const char *bootreport_state_name(enum bootreport_state state)

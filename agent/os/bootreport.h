@@ -12,7 +12,7 @@
 
 #include "protocol/error.h"
 
-enum { BOOTREPORT_STEPS = 64, BOOTREPORT_NAME = 24, BOOTREPORT_DETAIL = 216 };
+enum { BOOTREPORT_STEPS = 128, BOOTREPORT_NAME = 24, BOOTREPORT_DETAIL = 216 };
 
 enum bootreport_state {
     BOOTREPORT_RUNNING,
@@ -52,6 +52,11 @@ unsigned bootreport_count(const struct bootreport *report);
 const struct bootreport_step *bootreport_at(const struct bootreport *report, unsigned number);
 /* Steps of an agent that are RUNNING become INTERRUPTED. For an agent that starts. */
 void bootreport_interrupt(struct bootreport *report);
+/* The first INTERRUPTED step of that name is RUNNING again, for what a successor goes on with.
+ * NULL: there is none. */
+struct bootreport_step *bootreport_resume(struct bootreport *report, const char *name);
+/* Steps for which there was no room. */
+unsigned bootreport_lost(const struct bootreport *report);
 const char *bootreport_state_name(enum bootreport_state state);
 
 #endif

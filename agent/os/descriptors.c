@@ -22,6 +22,17 @@ void descriptors_open_standard(void)
     }
 }
 
+void descriptors_unblock_terminal(void)
+{
+    if (!isatty(STDERR_FILENO))
+        return;
+    int fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    dup2(fd, STDERR_FILENO);
+    close(fd);
+}
+
 void descriptors_close_others_on_exec(void)
 {
     if (syscall(SYS_close_range, FIRST_OTHER_FD, ~0U, CLOSE_RANGE_CLOEXEC) == 0)

@@ -6,6 +6,11 @@
  * somebody's standard output. */
 void descriptors_open_standard(void);
 
+/* A terminal as standard error is opened again, non-blocking: it polls as writable as soon as one
+ * byte fits, and whoever does not read it would hold up who writes a line. Nobody else's descriptor
+ * of it changes. */
+void descriptors_unblock_terminal(void);
+
 /* All others are close-on-exec from now on. */
 void descriptors_close_others_on_exec(void);
 

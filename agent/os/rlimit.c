@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <string.h>
 
+enum { LIFTED_NOFILE = 524288 };
+
 struct resource_name {
     int resource;
     const char *name;
@@ -36,6 +38,15 @@ const char *rlimit_name(int resource)
         if (names[i].resource == resource)
             return names[i].name;
     return NULL;
+}
+
+void rlimit_lift_nofile(void)
+{
+    struct rlimit now;
+    if (getrlimit(RLIMIT_NOFILE, &now) < 0 || now.rlim_max >= LIFTED_NOFILE)
+        return;
+    now.rlim_max = LIFTED_NOFILE;
+    setrlimit(RLIMIT_NOFILE, &now);
 }
 
 void rlimit_raise_nofile(void)

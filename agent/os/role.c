@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/reboot.h>
 #include <unistd.h>
 
 static const char *const names[] = {
@@ -11,15 +12,22 @@ static const char *const names[] = {
 };
 _Static_assert(sizeof names / sizeof names[0] == ROLE_COUNT, "every role");
 
+/* In a container it is refused, with or without the capability (reboot(2)); in a machine it is what
+ * PID 1 wants anyway, as early as can be: Ctrl-Alt-Del is a signal to it from now on. */
+static enum role role_without_proc(void)
+{
+    return reboot((int)RB_DISABLE_CAD) == 0 ? ROLE_GUEST : ROLE_CONTAINER;
+}
+
 /* The first PID namespace has a number of its own (PROC_PID_INIT_INO). In a container /proc is
- * mounted before us; in a machine it may not be. */
+ * mounted before us, as a rule; in a machine it may not be. */
 static enum role role_of_pid1(void)
 {
     static const char first[] = "pid:[4026531836]";
     char text[32];
     ssize_t length = readlink("/proc/self/ns/pid", text, sizeof text);
     if (length < 0)
-        return ROLE_GUEST;
+        return role_without_proc();
     bool is_first =
         (size_t)length == sizeof first - 1 && memcmp(text, first, sizeof first - 1) == 0;
     return is_first ? ROLE_GUEST : ROLE_CONTAINER;

@@ -204,7 +204,7 @@ int spawn_status_fd(const struct spawn *spawn)
 
 int spawn_clone(struct spawn *spawn, pid_t *pid_slot, int *ret_pidfd, struct nsp_error *err)
 {
-    const struct clone_request request = {
+    struct clone_request request = {
         .entry = spawn_child_run,
         .arg = &spawn->job,
         .stack = spawn->stack,
@@ -217,6 +217,13 @@ int spawn_clone(struct spawn *spawn, pid_t *pid_slot, int *ret_pidfd, struct nsp
     };
     oomshield_lower();
     pid_t pid = clone_child(&request, ret_pidfd);
+    if (pid == -EAGAIN && spawn->cgroup_fd > 0) {
+        /* pids.max of the group, perhaps: a host must be able to start what ends a fork bomb. The
+         * limit does not hold for those who move in. */
+        request.cgroup_fd = 0;
+        spawn->job.group_fd = spawn->cgroup_fd;
+        pid = clone_child(&request, ret_pidfd);
+    }
     if (pid < 0) {
         oomshield_raise();
         return nsp_fail_errno(err, NSP_E_SPAWN, -pid, stage_names[SPAWN_STAGE_CLONE], NULL);

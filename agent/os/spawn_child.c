@@ -244,10 +244,23 @@ RAWCALL_CODE __attribute__((noreturn)) static void execute(struct spawn_child_jo
     report(job, -outcome.sys_errno);
 }
 
+/* Where this fails the child stays in our group, which beats not being started. */
+RAWCALL_CODE static void join_group(const struct spawn_child_job *job)
+{
+    if (job->group_fd <= 0)
+        return;
+    long fd = rawcall(SYS_openat, job->group_fd, (long)"cgroup.procs", O_WRONLY | O_CLOEXEC, 0);
+    if (fd >= 0) {
+        rawcall(SYS_write, fd, (long)"0", 1, 0);
+        rawcall(SYS_close, fd, 0, 0, 0);
+    }
+}
+
 RAWCALL_CODE void spawn_child_run(void *arg)
 {
     struct spawn_child_job *job = arg;
 
+    join_group(job);
     set_descriptors(job);
     close_others(job);
     start_session(job);

@@ -30,6 +30,7 @@ struct spawn_child_job {
     const char *search_path; /* value of PATH; NULL: argv[0] is the path */
     int stdio[3];            /* -1: /dev/null */
     int status_fd;
+    int group_fd;           /* control group to go into first; 0: stay */
     unsigned close_ceiling; /* without close_range(2): close up to here */
     enum clone_way way;     /* how it was made; only CLONE3 has reset the signal handlers */
     uint64_t ignored;       /* signals to set to SIG_DFL then; bit n is signal n + 1 */

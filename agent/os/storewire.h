@@ -37,7 +37,8 @@ enum storewire_op {
     STOREWIRE_LIST,     /* agent: send all entries as ITEMs, then DONE */
     STOREWIRE_ITEM,     /* supervisor */
     STOREWIRE_DONE,     /* supervisor */
-    STOREWIRE_READY,    /* agent: listening; from now on a death means restart */
+    STOREWIRE_READY,    /* agent: listening; from now on a death means restart; argument: enum
+                           power_variant, grace_ms */
     STOREWIRE_SHUTDOWN, /* supervisor: everything is being ended; nothing new from now on.
                            agent: asks for that; argument: enum power_action, grace_ms */
     STOREWIRE_END,      /* supervisor: all else has ended; argument: ms that the agent has to tell
@@ -77,7 +78,7 @@ enum { STOREWIRE_BATCH = 8 };
 struct storewire_message {
     uint32_t op;
     uint32_t argument;
-    uint32_t grace_ms; /* agent's SHUTDOWN; UINT32_MAX: as configured */
+    uint32_t grace_ms; /* agent's READY and SHUTDOWN; UINT32_MAX: as it is */
     uint32_t count;    /* keys, and descriptors in PUT and ITEM */
     struct storewire_key keys[STOREWIRE_BATCH];
 };

@@ -25,6 +25,7 @@ struct status {
     char state;
     pid_t parent, group;
     unsigned flags;
+    long threads;
 };
 
 /* proc(5): the name in parentheses may hold anything. */
@@ -38,8 +39,10 @@ static bool read_status(const char *pid, struct status *ret_status)
         return false;
     text[length] = '\0';
     const char *after = strrchr(text, ')');
-    return after && sscanf(after + 1, " %c %d %d %*d %*d %*d %u", &ret_status->state,
-                           &ret_status->parent, &ret_status->group, &ret_status->flags) == 4;
+    return after &&
+           sscanf(after + 1, " %c %d %d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld",
+                  &ret_status->state, &ret_status->parent, &ret_status->group, &ret_status->flags,
+                  &ret_status->threads) == 5;
 }
 
 static bool is_claimed(const struct exitlog *log, pid_t pid)
@@ -50,10 +53,16 @@ static bool is_claimed(const struct exitlog *log, pid_t pid)
     return false;
 }
 
+/* One whose first thread has ended looks like a zombie while the others live on. */
+static bool is_dead(const struct status *status)
+{
+    return status->state == 'X' || (status->state == 'Z' && status->threads <= 1);
+}
+
 static bool is_left(const struct sweep *sweep, pid_t pid, const struct status *status)
 {
-    if (pid <= 1 || pid == getpid() || pid == sweep->agent || status->state == 'Z' ||
-        status->state == 'X' || (status->flags & KERNEL_THREAD))
+    if (pid <= 1 || pid == getpid() || pid == sweep->agent || is_dead(status) ||
+        (status->flags & KERNEL_THREAD))
         return false;
     return sweep->everything || status->parent == getpid() || is_claimed(sweep->log, pid) ||
            is_claimed(sweep->log, status->group);
@@ -86,13 +95,22 @@ static unsigned signal_claimed(const struct sweep *sweep, int number)
     return sent;
 }
 
+/* Mounted, and that of our own PID namespace: in another's the numbers are of other processes. */
+static bool is_our_proc(int fd)
+{
+    char text[16];
+    ssize_t length = readlinkat(fd, "self", text, sizeof text - 1);
+    text[length > 0 ? length : 0] = '\0';
+    return length > 0 && strtol(text, NULL, 10) == getpid();
+}
+
 unsigned sweep_signal(const struct sweep *sweep, int number)
 {
     char entries[ENTRIES_BYTES] __attribute__((aligned(8)));
     unsigned found = 0;
     long length;
     AUTO_FD int fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || faccessat(fd, "self", F_OK, 0) < 0) /* not mounted */
+    if (fd < 0 || !is_our_proc(fd))
         return signal_claimed(sweep, number);
     while ((length = syscall(SYS_getdents64, fd, entries, sizeof entries)) > 0)
         for (long at = 0; at < length;) {

@@ -14,6 +14,14 @@
 
 enum { TRIES = 5, TEXT_BYTES = 4096, PATH_BYTES = 4096 };
 
+void unmount_sync(void)
+{
+    AUTO_FD int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (root >= 0)
+        syncfs(root);
+    sync();
+}
+
 /* Without data of their own; without them nothing here could be found out. */
 static const char *const kept_types[] = {"proc",   "sysfs",  "devtmpfs", "cgroup2",
                                          "devpts", "rootfs", "ramfs"};
@@ -93,17 +101,22 @@ static bool make_read_only(void *arg, const struct mount_info *info)
     return true;
 }
 
-unsigned unmount_all(void)
+void unmount_all(void)
 {
-    unsigned left = UINT32_MAX, before, writable = 0;
+    unsigned left = UINT32_MAX, before;
     for (int i = 0; i < TRIES && left > 0; i++) {
         before = left;
         left = unmount_once(UMOUNT_NOFOLLOW);
         if (left >= before)
             break;
     }
+}
+
+unsigned unmount_rest(void)
+{
+    unsigned writable = 0;
+    mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL); /* before one that may hang */
     mount_each(make_read_only, &writable, NULL);
-    if (left > 0)
-        unmount_once(MNT_DETACH | UMOUNT_NOFOLLOW);
+    unmount_once(MNT_DETACH | UMOUNT_NOFOLLOW);
     return writable;
 }

@@ -163,9 +163,11 @@ int store_load(struct store *store, void (*item)(void *arg, const struct store_i
     }
 }
 
-int store_ready(struct store *store, struct nsp_error *err)
+int store_ready(struct store *store, enum power_variant variant, uint32_t grace_ms,
+                struct nsp_error *err)
 {
-    struct storewire_message message = {.op = STOREWIRE_READY};
+    struct storewire_message message = {
+        .op = STOREWIRE_READY, .argument = variant, .grace_ms = grace_ms};
     if (send_message(store, &message, NULL, err) < 0)
         return -1;
     storewire_kick(store->kick_fd);

@@ -11,6 +11,7 @@
 #define AGENT_STORE_H
 
 #include "agent/loop/loop.h"
+#include "agent/os/power.h"
 #include "agent/os/storewire.h"
 #include "protocol/error.h"
 
@@ -44,6 +45,8 @@ void store_drop(struct store *store, enum storewire_kind kind, unsigned slot);
 int store_load(struct store *store, void (*item)(void *arg, const struct store_item *item),
                void *arg, struct nsp_error *err);
 
-int store_ready(struct store *store, struct nsp_error *err);
+/* READY, with what the supervisor does not know yet: see os/storewire.h. */
+int store_ready(struct store *store, enum power_variant variant, uint32_t grace_ms,
+                struct nsp_error *err);
 
 #endif

@@ -50,6 +50,7 @@ static void on_boot(void *arg, struct call *call, const void *params)
     reply_close(reply);
     reply_int(reply, "failed", failed);
     reply_int(reply, "running", running);
+    reply_int(reply, "lost", bootreport_lost(service->report));
     call_reply(call, reply);
 }
 
@@ -58,6 +59,7 @@ static void on_boot(void *arg, struct call *call, const void *params)
 struct listing {
     struct reply *reply;
     unsigned count;
+    bool is_cut;
 };
 
 static bool write_mount(void *arg, const struct mount_info *info)
@@ -69,7 +71,8 @@ static bool write_mount(void *arg, const struct mount_info *info)
     reply_bytes(listing->reply, "source", info->source, strlen(info->source));
     reply_bool(listing->reply, "read_only", info->is_read_only);
     reply_close(listing->reply);
-    return ++listing->count < MOUNTS_MAX;
+    listing->is_cut = ++listing->count == MOUNTS_MAX;
+    return !listing->is_cut;
 }
 
 static void on_mounts(void *arg, struct call *call, const void *params)
@@ -85,6 +88,7 @@ static void on_mounts(void *arg, struct call *call, const void *params)
         return;
     }
     reply_close(listing.reply);
+    reply_bool(listing.reply, "cut", listing.is_cut);
     call_reply(call, listing.reply);
 }
 
@@ -137,11 +141,11 @@ static const struct method methods[] = {
      .handler = on_boot,
      .doc = "How the machine came up: each step that was taken, and what failed.",
      .returns = "role, steps (name, state, by, started_us since boot, took_us, detail, error, "
-                "errno), failed, running."},
+                "errno), failed, running, lost (steps that were not noted)."},
     {.name = "guest.mounts",
      .handler = on_mounts,
      .doc = "What is mounted.",
-     .returns = "mounts: target, type, source, read_only.",
+     .returns = "mounts: target, type, source, read_only; cut: there are more than 4,096.",
      .errors = METHOD_ERROR(SYSTEM)},
     {.name = "guest.shutdown",
      .fields = shutdown_fields,

@@ -156,5 +156,19 @@ def a_shutdown_gives_the_workload_its_time(case):
     check(not os.path.exists(agent.socket_path), "the socket is gone")
 
 
+@test()
+def the_configured_grace_counts_for_a_signal_too(case):
+    config = case.path("agent.json")
+    with open(config, "w", encoding="ascii") as file:
+        file.write('{"shutdown_grace_ms": 100}')
+    agent = Agent(case, arguments=["--config", config])
+    connection = agent.connect()
+    stubborn = connection.start(["/bin/sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"])
+    connection.until(lambda: stubborn.channels[STDOUT].bytes == b"ready\n", 5, "ready")
+    agent.stop()
+    with open(agent.log_path, encoding="utf-8", errors="replace") as log:
+        check('msg="shutting down" grace_ms=100' in log.read(), "the supervisor was told")
+
+
 if __name__ == "__main__":
     main()

@@ -70,6 +70,19 @@ FOREIGN_NAMES = ("agent/loop/resolver_stubs.c",)
 # Makefile.am names their files by their stems.
 WORD_FOLDERS = ("tests/unit", "tests/fuzz", "tests/integration", "tests/vm", "tests/bench")
 
+# What a manual page must name: page, what it is, file, where the table begins, its rows, and how the
+# page writes one.
+STEP = r'^    \{"([\w-]+)", (?:NULL|step_\w+),'
+OPTION = r'^    [A-Z]+\([^"\n]+, "([\w-]+)",'
+TAG = r'^\.(?:B|BI|BR) (?:[^\n]*[ "])?{}(?:[ "]|$)'
+MANUALS = (
+    ("nullspace-agent.8", "key", "init/boot.c", r"\bkeys\[\] = ", r'"([\w.]+)"', r"^\.BI {}="),
+    ("nullspace-agent.8", "step", "init/boot.c", r"\bsteps\[\] = ", STEP, TAG),
+    ("nullspace-agent.8", "step", "agent/boot/steps.c", r"\btable\[\] = ", STEP, TAG),
+    ("nsctl.1", "command", "client/nsctl.c", r"\bnsctl_commands\[\] = ", r'^    \{"(\w+)",', TAG),
+    ("nsctl.1", "option", "client/nsctl.c", r"\bnsctl_option \w+\[\] = ", OPTION, r"--{}(?![\w-])"),
+)
+
 FILE_LINES = 600
 COLUMNS = 100
 FUNCTION_LINES = 80
@@ -349,8 +362,15 @@ def table_rows(tree, path):
     return re.findall(r"^X\((\w+), *([^,]+),", source.text, re.M) if source else []
 
 
+def names_in(tree, path, start, row):
+    """The names of the rows of such tables; each ends with a line that begins with "}" or is empty."""
+    source = tree.get(path)
+    tables = re.findall(start + r"(.*?)^(?:\}|$)", source.text if source else "", re.M | re.S)
+    return [name for table in tables for name in re.findall(row, table, re.M)]
+
+
 def documents(tree):
-    """PROTOCOL.md names every error, limit and frame type"""
+    """PROTOCOL.md names every error, limit, frame type and stage of a start"""
     document = tree.get("protocol/PROTOCOL.md")
     if not document:
         yield "protocol/PROTOCOL.md: does not exist"
@@ -370,6 +390,38 @@ def documents(tree):
     for name, number in rows:
         if not re.search(rf"^\| *{number} *\| *{name} *\|", document.text, re.M):
             yield f"{document.path}: frame type {number} {name} is missing"
+    stages = names_in(tree, "agent/os/spawn.h", r"#define SPAWN_STAGES\(X\)", r'\bX\(\w+, "(\w+)"\)')
+    if not stages:
+        yield "agent/os/spawn.h: no rows of SPAWN_STAGES found"
+    for stage in stages:
+        if not re.search(rf"^\|[^|\n]*`{stage}`", document.text, re.M):
+            yield f"{document.path}: stage {stage} is missing"
+
+
+def manuals(tree):
+    """the manual pages name every key, step and command, and nsctl.1 every option"""
+    for page, what, path, start, row, form in MANUALS:
+        manual = tree.get(f"packaging/man/{page}")
+        names = names_in(tree, path, start, row)
+        if not manual or not names:
+            yield f"{path}: no {what} found, or no {page}"
+            continue
+        text = manual.text.replace("\\-", "-")
+        for name in names:
+            if not re.search(form.format(re.escape(name)), text, re.M):
+                yield f"{manual.path}: {what} {name} is missing"
+
+
+def ranks(tree):
+    """HACKING.md has the ranks of the folders"""
+    document = tree.get("HACKING.md")
+    rows = re.findall(r"\| (\d+) \|([^|\n]*)(?=\|)", document.text if document else "")
+    told = {(folder, int(rank)) for rank, folders in rows for folder in re.findall(r"`([\w/]+)/`", folders)}
+    real = {(folder, rank) for folder, rank in RANKS.items() if tree.under(folder)}
+    for folder, rank in sorted(real - told):
+        yield f"HACKING.md: {folder} with rank {rank} is missing"
+    for folder, rank in sorted(told - real):
+        yield f"HACKING.md: {folder} has not rank {rank}"
 
 
 def version(tree):
@@ -398,5 +450,7 @@ RULES = (
     local_paths,
     listed,
     documents,
+    manuals,
+    ranks,
     version,
 )

@@ -49,7 +49,7 @@ static void say(const struct storewire_message *message, const int *fds)
 
 static void say_ready(void)
 {
-    say(&(struct storewire_message){.op = STOREWIRE_READY}, NULL);
+    say(&(struct storewire_message){.op = STOREWIRE_READY, .grace_ms = UINT32_MAX}, NULL);
 }
 
 static void die(void)

@@ -107,6 +107,7 @@ START_TEST(a_full_report_takes_no_more_and_nothing_breaks)
     ck_assert_ptr_null(beyond);
     bootreport_end(beyond, BOOTREPORT_DONE, "nothing", NULL);
     ck_assert_uint_eq(bootreport_count(ours), BOOTREPORT_STEPS);
+    ck_assert_uint_eq(bootreport_lost(ours), 1);
     ck_assert_ptr_null(bootreport_find(ours, "beyond"));
 }
 END_TEST
@@ -134,6 +135,23 @@ START_TEST(only_running_steps_of_an_agent_are_interrupted)
     ck_assert_int_eq(running->state, BOOTREPORT_INTERRUPTED);
     ck_assert_str_ne(running->detail, "");
     ck_assert_uint_ge(running->ended_ns, running->started_ns);
+}
+END_TEST
+
+START_TEST(an_interrupted_step_can_be_gone_on_with)
+{
+    struct bootreport_step *first = bootreport_begin(ours, "service.one", 1);
+    struct bootreport_step *second = bootreport_begin(ours, "service.two", 1);
+    ck_assert_ptr_null(bootreport_resume(ours, "service.one"));
+    bootreport_end(first, BOOTREPORT_DONE, NULL, NULL);
+    bootreport_interrupt(ours);
+    ck_assert_ptr_null(bootreport_resume(ours, "service.one"));
+    ck_assert_ptr_eq(bootreport_resume(ours, "service.two"), second);
+    ck_assert_int_eq(second->state, BOOTREPORT_RUNNING);
+    ck_assert_str_eq(second->detail, "");
+    ck_assert_uint_eq(second->ended_ns, 0);
+    ck_assert_ptr_null(bootreport_resume(ours, "service.two"));
+    ck_assert_ptr_null(bootreport_resume(NULL, "service.two"));
 }
 END_TEST
 
@@ -189,6 +207,7 @@ static Suite *suite(void)
     tcase_add_test(steps, a_full_report_takes_no_more_and_nothing_breaks);
     tcase_add_test(steps, without_a_report_every_function_does_nothing);
     tcase_add_test(steps, only_running_steps_of_an_agent_are_interrupted);
+    tcase_add_test(steps, an_interrupted_step_can_be_gone_on_with);
     tcase_add_test(steps, a_memory_of_another_size_is_refused);
     tcase_add_test(steps, a_count_that_cannot_be_is_capped);
     tcase_add_test(steps, every_state_has_a_name_of_its_own);

@@ -13,7 +13,7 @@ static char directory[32];
 
 static void make_directory(void)
 {
-    strcpy(directory, "/tmp/test_cgroup.XXXXXX");
+    snprintf(directory, sizeof directory, "/tmp/test_cgroup.XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(directory));
 }
 

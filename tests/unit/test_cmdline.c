@@ -102,7 +102,7 @@ START_TEST(words_beyond_the_table_are_left_out_and_said_to_be)
     cmdline_parse(text, &cmdline);
     ck_assert_uint_eq(cmdline.count, CMDLINE_WORDS);
     ck_assert(!cmdline.is_cut);
-    strcat(text, "last");
+    memcpy(text + 2 * CMDLINE_WORDS, "last", 5);
     cmdline_parse(text, &cmdline);
     ck_assert_uint_eq(cmdline.count, CMDLINE_WORDS);
     ck_assert(cmdline.is_cut);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/process/errand.h"
 #include "agent/boot/grow.h"
 #include "tests/support/unit.h"
 
@@ -43,13 +44,13 @@ static void teardown(void)
 }
 
 /* What it prints goes to said. */
-static enum grow_status grow(const char *path)
+static enum errand_status grow(const char *path)
 {
     int pipe_ends[2], out = dup(STDOUT_FILENO);
     ck_assert_int_eq(pipe(pipe_ends), 0);
     fflush(stdout);
     dup2(pipe_ends[1], STDOUT_FILENO);
-    enum grow_status status = grow_main(path);
+    enum errand_status status = grow_main(path);
     fflush(stdout);
     dup2(out, STDOUT_FILENO);
     close(out);
@@ -63,16 +64,16 @@ static enum grow_status grow(const char *path)
 START_TEST(what_cannot_grow_is_left)
 {
     NEEDS_ISOLATION();
-    ck_assert_int_eq(grow(top), GROW_NOTHING);
+    ck_assert_int_eq(grow(top), ERRAND_NOTHING);
     ck_assert_str_eq(said, "not a file system that can grow\n");
-    ck_assert_int_eq(grow("/proc"), GROW_NOTHING);
+    ck_assert_int_eq(grow("/proc"), ERRAND_NOTHING);
 }
 END_TEST
 
 START_TEST(what_is_not_there_is_left)
 {
     NEEDS_ISOLATION();
-    ck_assert_int_eq(grow(in("none")), GROW_NOTHING);
+    ck_assert_int_eq(grow(in("none")), ERRAND_NOTHING);
     ck_assert_ptr_nonnull(strstr(said, "cannot be reached: No such file"));
 }
 END_TEST
@@ -81,7 +82,7 @@ START_TEST(a_read_only_one_is_left)
 {
     NEEDS_ISOLATION();
     ck_assert_int_eq(mount(NULL, top, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
-    ck_assert_int_eq(grow(top), GROW_NOTHING);
+    ck_assert_int_eq(grow(top), ERRAND_NOTHING);
     ck_assert_str_eq(said, "the file system is read-only\n");
 }
 END_TEST
@@ -97,10 +98,10 @@ START_TEST(of_an_overlay_the_writable_layer_is_meant)
              top, top);
     if (mount("overlay", in("merged"), "overlay", 0, options) < 0)
         UNIT_SKIP("no overlay file system");
-    ck_assert_int_eq(grow(in("merged")), GROW_NOTHING);
+    ck_assert_int_eq(grow(in("merged")), ERRAND_NOTHING);
     ck_assert_str_eq(said, "not a file system that can grow\n");
     ck_assert_int_eq(mount("tmpfs", in("up per"), "tmpfs", MS_RDONLY, NULL), 0);
-    ck_assert_int_eq(grow(in("merged")), GROW_NOTHING);
+    ck_assert_int_eq(grow(in("merged")), ERRAND_NOTHING);
     ck_assert_str_eq(said, "the file system is read-only\n");
 }
 END_TEST
@@ -115,7 +116,7 @@ START_TEST(an_overlay_without_a_writable_layer_is_left)
     snprintf(options, sizeof options, "lowerdir=%s/a:%s/b", top, top);
     if (mount("overlay", in("merged"), "overlay", 0, options) < 0)
         UNIT_SKIP("no overlay file system");
-    ck_assert_int_eq(grow(in("merged")), GROW_NOTHING);
+    ck_assert_int_eq(grow(in("merged")), ERRAND_NOTHING);
     ck_assert_ptr_nonnull(strstr(said, "cannot be reached"));
 }
 END_TEST

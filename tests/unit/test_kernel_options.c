@@ -130,11 +130,9 @@ END_TEST
 
 START_TEST(a_long_detail_is_cut)
 {
-    char text[1024] = "", word[32];
-    for (int i = 0; i < 30; i++) {
-        snprintf(word, sizeof word, "ns.wrong%d=1 ", i);
-        strcat(text, word);
-    }
+    char text[1024] = "";
+    for (int i = 0; i < 30; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "ns.wrong%d=1 ", i);
     ck_assert_int_eq(COLLECT(text, ), -1);
     ck_assert_uint_eq(strlen(detail), sizeof detail - 1);
     ASSERT_COLLECTED();

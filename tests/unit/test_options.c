@@ -1,4 +1,6 @@
 /* The command line of nullspace-agent. */
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/boot/options.h"
@@ -36,10 +38,10 @@ START_TEST(only_an_address_is_needed)
     ck_assert_ptr_null(options.config);
     ck_assert_ptr_null(options.token_file);
     ck_assert(!options.insecure_bind && !options.any_cid && !options.help && !options.version);
-    ck_assert_str_eq(options.workspace, "/workspace");
-    ck_assert_int_eq(options.log_level, LOG_INFO);
+    ck_assert_ptr_null(options.workspace);
+    ck_assert_int_eq(options.log_level, -1);
     ck_assert_uint_eq(options.ring_budget, 0);
-    ck_assert_uint_eq(options.shutdown_grace_ms, 5000);
+    ck_assert_uint_eq(options.shutdown_grace_ms, UINT32_MAX);
 }
 END_TEST
 
@@ -206,14 +208,89 @@ START_TEST(a_refusal_changes_no_options)
 }
 END_TEST
 
-START_TEST(the_usage_names_every_option)
+/* The usage and the manual page */
+
+/* The manual page, with "-" for its "\-". */
+static char *read_page(void)
 {
-    static const char *const names[] = {
-        "--listen",    "--config",      "--token-file",     "--insecure-bind", "--any-cid",
-        "--workspace", "--ring-budget", "--shutdown-grace", "--power-off",     "--give-up",
-        "--role",      "--log-level",   "--version",        "--help"};
-    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
-        ck_assert_ptr_nonnull(strstr(options_usage, names[i]));
+    static char page[65536];
+    char path[512];
+    const char *source = getenv("SOURCE_DIR");
+    snprintf(path, sizeof path, "%s/packaging/man/nullspace-agent.8", source ? source : ".");
+    FILE *stream = fopen(path, "re");
+    ck_assert_msg(stream, "%s", path);
+    size_t length = fread(page, 1, sizeof page, stream);
+    ck_assert_uint_lt(length, sizeof page);
+    page[length] = '\0';
+    fclose(stream);
+    char *to = page;
+    for (const char *from = page; *from; from++)
+        if (from[0] != '\\' || from[1] != '-')
+            *to++ = *from;
+    *to = '\0';
+    return page;
+}
+
+/* As a whole word, so that a longer name does not count. */
+static bool has_word(const char *text, const char *word)
+{
+    size_t length = strlen(word);
+    for (const char *at = strstr(text, word); at; at = strstr(at + 1, word))
+        if (strchr(" ,\n", at[length]))
+            return true;
+    return false;
+}
+
+START_TEST(the_usage_names_every_option_and_role)
+{
+    bool has_value;
+    const char *name;
+    for (unsigned i = 0; (name = options_name(i, &has_value)); i++) {
+        char wanted[64];
+        snprintf(wanted, sizeof wanted, "--%s", name);
+        ck_assert_msg(has_word(options_usage, wanted), "%s", wanted);
+    }
+    for (int role = 0; role < ROLE_COUNT; role++)
+        ck_assert_ptr_nonnull(strstr(strstr(options_usage, "--role"), role_name((enum role)role)));
+}
+END_TEST
+
+/* In its section, options are written `.BI --name " VALUE"`, or `.B --name` without a value. */
+START_TEST(the_manual_page_describes_every_option_and_no_other)
+{
+    char *page = read_page();
+    char *section = strstr(page, "\n.SH OPTIONS\n");
+    ck_assert_ptr_nonnull(section);
+    char *end = strstr(section + 1, "\n.SH ");
+    ck_assert_ptr_nonnull(end);
+    *end = '\0';
+    unsigned count = 0, described = 0;
+    bool has_value;
+    const char *name;
+    for (; (name = options_name(count, &has_value)); count++) {
+        char wanted[64];
+        snprintf(wanted, sizeof wanted, "\n.TP\n%s --%s%s", has_value ? ".BI" : ".B", name,
+                 has_value ? " \" " : "\n");
+        ck_assert_msg(strstr(section, wanted), "--%s is not in the manual page", name);
+    }
+    for (const char *at = section; (at = strstr(at, "\n.TP\n.B")); at++)
+        described += strncmp(at + strcspn(at + 1, " ") + 2, "--", 2) == 0;
+    ck_assert_uint_gt(count, 0);
+    ck_assert_uint_eq(described, count);
+}
+END_TEST
+
+START_TEST(the_manual_page_describes_every_role)
+{
+    char *page = read_page();
+    const char *section = strstr(page, "\n.SH ROLES\n");
+    ck_assert_ptr_nonnull(section);
+    for (int role = ROLE_AUTO + 1; role < ROLE_COUNT; role++) {
+        char wanted[32];
+        snprintf(wanted, sizeof wanted, "\n.TP\n.B %s\n", role_name((enum role)role));
+        const char *at = strstr(section, wanted);
+        ck_assert_msg(at && at < strstr(section + 1, "\n.SH "), "%s", wanted);
+    }
 }
 END_TEST
 
@@ -236,7 +313,9 @@ static Suite *suite(void)
     tcase_add_test(tests, numbers_are_whole_and_in_range);
     tcase_add_test(tests, levels_and_directories_are_checked);
     tcase_add_test(tests, a_refusal_changes_no_options);
-    tcase_add_test(tests, the_usage_names_every_option);
+    tcase_add_test(tests, the_usage_names_every_option_and_role);
+    tcase_add_test(tests, the_manual_page_describes_every_option_and_no_other);
+    tcase_add_test(tests, the_manual_page_describes_every_role);
     suite_add_tcase(result, tests);
     return result;
 }

@@ -80,6 +80,27 @@ START_TEST(the_command_line_counts_before_the_file)
 }
 END_TEST
 
+START_TEST(a_default_that_is_given_counts_before_the_file_too)
+{
+    write_file("{\"listen\":[\"unix:/f\"],\"workspace\":\"/fw\",\"log_level\":\"error\","
+               "\"shutdown_grace_ms\":700,\"shutdown_variant\":\"reboot\"}");
+    ck_assert_int_eq(settings_load(&options, &settings, &err), 0);
+    ck_assert_uint_eq(settings.grace_ms, 700);
+    ck_assert_int_eq(settings.variant, POWER_VARIANT_REBOOT);
+    settings_done(&settings);
+    options.workspace = "/workspace";
+    options.log_level = LOG_INFO;
+    options.shutdown_grace_ms = 5000;
+    options.variant = POWER_VARIANT_OFF;
+    ck_assert_int_eq(settings_load(&options, &settings, &err), 0);
+    ck_assert_str_eq(settings.workspace, "/workspace");
+    ck_assert_int_eq(settings.log_level, LOG_INFO);
+    ck_assert_uint_eq(settings.grace_ms, UINT32_MAX);
+    ck_assert_int_eq(settings.variant, POWER_VARIANT_AUTO);
+    settings_done(&settings);
+}
+END_TEST
+
 START_TEST(the_default_counts_where_nobody_says_anything)
 {
     write_file("{\"listen\":[\"unix:/f\"]}");
@@ -153,6 +174,7 @@ static Suite *suite(void)
     tcase_add_checked_fixture(order, setup, teardown);
     tcase_add_test(order, the_file_counts_where_the_command_line_says_nothing);
     tcase_add_test(order, the_command_line_counts_before_the_file);
+    tcase_add_test(order, a_default_that_is_given_counts_before_the_file_too);
     tcase_add_test(order, the_default_counts_where_nobody_says_anything);
     tcase_add_test(order, only_a_guest_has_a_default_address);
     tcase_add_test(order, a_named_file_that_is_missing_is_an_error);

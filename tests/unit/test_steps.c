@@ -1,5 +1,6 @@
 /* The runner of the boot steps. Where a step would change this machine, the report says that it has
  * been done already. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@ static struct config config;
 static unsigned networks;
 static const struct network *network_given;
 static int network_result;
+static const char *config_path;
 static char program[64]; /* that stands for our own */
 
 static int network(const struct network *given, struct nsp_error *err)
@@ -30,13 +32,20 @@ static int network(const struct network *given, struct nsp_error *err)
 }
 
 /* What the process does that should grow the root file system. */
-static void write_program(const char *script)
+static void write_any_program(const char *script)
 {
     FILE *file = fopen(program, "w");
     ck_assert_ptr_nonnull(file);
-    fprintf(file, "#!/bin/sh\n[ \"$*\" = 'grow-root /' ] || exit 99\n%s\n", script);
+    fprintf(file, "#!/bin/sh\n%s\n", script);
     fclose(file);
     ck_assert_int_eq(chmod(program, 0755), 0);
+}
+
+static void write_program(const char *script)
+{
+    char all[256];
+    snprintf(all, sizeof all, "[ \"$*\" = 'grow-root /' ] || exit 99\n%s", script);
+    write_any_program(all);
 }
 
 static void setup(void)
@@ -64,8 +73,7 @@ static void teardown(void)
 /* These would change this machine. */
 static void leave_machine_alone(void)
 {
-    static const char *const names[] = {"mounts", "modules",  "nodes",
-                                        "sysctl", "identity", "volumes"};
+    static const char *const names[] = {"mounts", "modules", "nodes", "sysctl", "identity"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         bootreport_end(bootreport_begin(report, names[i], true), BOOTREPORT_DONE, "before", NULL);
 }
@@ -78,6 +86,7 @@ static void start(bool is_guest)
         .loop = process_set.loop,
         .report = report,
         .config = &config,
+        .config_path = config_path,
         .set = process_set.set,
         .services = services,
         .is_guest = is_guest,
@@ -161,6 +170,8 @@ END_TEST
 START_TEST(what_cannot_be_grown_is_told)
 {
     static const char *const scripts[] = {"echo broken; exit 1", "echo broken; kill -9 $$"};
+    static const char *const ends[] = {"broken: exit status 1",
+                                       "broken: the process was ended by signal 9"};
     leave_machine_alone();
     write_program(scripts[_i]);
     start(true);
@@ -168,7 +179,36 @@ START_TEST(what_cannot_be_grown_is_told)
     const struct bootreport_step *step = bootreport_find(report, "grow");
     ck_assert_int_eq(step->state, BOOTREPORT_FAILED);
     ck_assert_int_eq(step->code, NSP_E_SYSTEM);
-    ck_assert_str_eq(step->detail, "broken: the root file system has not been grown");
+    ck_assert_str_eq(step->detail, ends[_i]);
+}
+END_TEST
+
+START_TEST(services_wait_for_the_volumes)
+{
+    struct config_mount volume = {.type = "tmpfs", .target = "/nowhere"};
+    char file[80], script[256];
+    leave_machine_alone();
+    snprintf(file, sizeof file, "%s.go", program);
+    snprintf(script, sizeof script,
+             "[ \"$1\" = grow-root ] && exit 10\n"
+             "[ \"$*\" = 'mount-volumes /the/file' ] || exit 99\n"
+             "while [ ! -e %s ]; do sleep 0.01; done; echo 1 mounted",
+             file);
+    write_any_program(script);
+    config.mounts = (struct param_objects){&volume, 1};
+    config_path = "/the/file";
+    start(true);
+    PROCESS_SET_AWAIT(processes_find(process_set.set, "boot.volumes"));
+    process_set_settle(100);
+    ck_assert_int_eq(state_of("volumes"), BOOTREPORT_RUNNING);
+    ck_assert_ptr_null(bootreport_find(report, "services"));
+    close(creat(file, 0600));
+    PROCESS_SET_AWAIT(steps_are_done(steps));
+    ck_assert_int_eq(state_of("volumes"), BOOTREPORT_DONE);
+    ck_assert_str_eq(bootreport_find(report, "volumes")->detail, "1 mounted");
+    ck_assert_ptr_nonnull(bootreport_find(report, "services"));
+    PROCESS_SET_AWAIT(!processes_find(process_set.set, "boot.volumes"));
+    unlink(file);
 }
 END_TEST
 
@@ -276,8 +316,9 @@ static Suite *suite(void)
     Suite *result = suite_create("steps");
     TCase *tests = PROCESS_SET_CASE(
         result, "steps", elsewhere_only_services_are_begun, a_guest_gets_its_network_and_is_grown,
-        nothing_to_grow_is_no_failure, a_program_that_cannot_be_started_is_told,
-        a_failure_holds_up_nobody, a_successor_does_nothing_twice_but_begins_its_services,
+        nothing_to_grow_is_no_failure, services_wait_for_the_volumes,
+        a_program_that_cannot_be_started_is_told, a_failure_holds_up_nobody,
+        a_successor_does_nothing_twice_but_begins_its_services,
         a_step_in_which_the_agent_died_is_left_out, they_can_be_stopped_between_two,
         without_a_report_all_is_done);
     tcase_add_checked_fixture(tests, setup, teardown);

@@ -254,7 +254,7 @@ START_TEST(without_a_supervisor_everything_fails_and_says_so)
     supervisor = -1;
     ck_assert_int_eq(put(STOREWIRE_STDOUT, 1, &err), -1);
     ck_assert_int_eq(err.sys_errno, EPIPE);
-    ck_assert_int_eq(store_ready(&store, &err), -1);
+    ck_assert_int_eq(store_ready(&store, POWER_VARIANT_AUTO, UINT32_MAX, &err), -1);
     ck_assert_int_eq(store_load(&store, NULL, NULL, &err), -1);
     store_drop(&store, STOREWIRE_STDIN, 1);
     ck_assert_uint_eq(fatal, 1);
@@ -263,9 +263,11 @@ END_TEST
 
 START_TEST(ready_is_told_at_once)
 {
-    ck_assert_int_eq(store_ready(&store, NULL), 0);
+    ck_assert_int_eq(store_ready(&store, POWER_VARIANT_OFF, 700, NULL), 0);
     ck_assert(next_message());
     ck_assert_int_eq(message.op, STOREWIRE_READY);
+    ck_assert_uint_eq(message.argument, POWER_VARIANT_OFF);
+    ck_assert_uint_eq(message.grace_ms, 700);
     ck_assert(was_kicked());
 }
 END_TEST

@@ -54,8 +54,7 @@ static void start_with(const char *script, int number, struct supervisor_options
 {
     char text[16];
     snprintf(text, sizeof text, "%d", number);
-    char *const argv[] = {(char *)script, path, text};
-    options.argc = 3;
+    char *const argv[] = {"nullspace-agent", "agent", (char *)script, path, text, NULL};
     options.argv = argv;
     options.binary_fd = -1;
     if (options.boot_fd == 0)
@@ -337,7 +336,7 @@ START_TEST(after_so_many_starts_in_vain_it_gives_up)
     start_with("die-early", 60,
                (struct supervisor_options){
                    .agent_ms = 2000, .grace_ms = 300, .restart_max_ms = 20, .give_up_after = 5});
-    ck_assert_int_eq(await_end(), 0);
+    ck_assert_int_eq(await_end(), 1);
     ck_assert_uint_eq(report->starts, 5);
     ck_assert(is_logged("the agent does not start"));
 }
@@ -430,7 +429,10 @@ START_TEST(a_binary_that_cannot_be_executed_is_told_by_the_status)
         log_init("supervisor", LOG_ERROR);
         if (!freopen("/dev/null", "w", stderr))
             _exit(1);
-        _exit(supervisor_run(&(struct supervisor_options){.binary_fd = fd, .boot_fd = -1}));
+        _exit(supervisor_run(
+            &(struct supervisor_options){.argv = (char *const[]){"nullspace-agent", "agent", NULL},
+                                         .binary_fd = fd,
+                                         .boot_fd = -1}));
     }
     ck_assert_int_eq(await_end(), 127);
     close(fd);

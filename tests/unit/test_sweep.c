@@ -2,8 +2,11 @@
 #include "agent/os/sweep.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -100,6 +103,43 @@ START_TEST(a_zombie_does_not_count)
     ck_assert_int_eq(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
     ck_assert_uint_eq(sweep_signal(&sweep, 0), 0);
     ck_assert_int_eq(ended_by(child), 0);
+}
+END_TEST
+
+static void *wait_for_ever(void *arg)
+{
+    (void)arg;
+    sleep_on();
+}
+
+/* As /proc shows it. */
+static bool looks_like_a_zombie(pid_t pid)
+{
+    char path[64], line[512] = "";
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *file = fopen(path, "re");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_ptr_nonnull(fgets(line, sizeof line, file));
+    fclose(file);
+    return strstr(line, ") Z ") != NULL;
+}
+
+START_TEST(a_process_whose_first_thread_has_ended_is_alive)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        pthread_t other;
+        alarm(20);
+        if (pthread_create(&other, NULL, wait_for_ever, NULL) == 0)
+            pthread_exit(NULL);
+        _exit(1);
+    }
+    for (int i = 0; i < 5000 && !looks_like_a_zombie(pid); i++)
+        usleep(1000);
+    ck_assert(looks_like_a_zombie(pid));
+    ck_assert_uint_eq(sweep_signal(&sweep, 0), 1);
+    ck_assert_uint_eq(sweep_signal(&sweep, SIGTERM), 1);
+    ck_assert_int_eq(ended_by(pid), SIGTERM);
 }
 END_TEST
 
@@ -228,6 +268,7 @@ static Suite *suite(void)
     tcase_add_test(left, children_are_counted_and_signalled_but_the_agent_is_spared);
     tcase_add_test(left, number_0_only_counts);
     tcase_add_test(left, a_zombie_does_not_count);
+    tcase_add_test(left, a_process_whose_first_thread_has_ended_is_alive);
     tcase_add_test(left, a_stopped_process_is_continued);
     tcase_add_test(left, a_claimed_process_takes_its_group_with_it);
     tcase_add_test(

@@ -6,7 +6,6 @@ import re
 from support.boot import log_text, shell, wait_steps
 from support.guest import Guest, main
 from support.tap import at_most, check, equal, eventually, test
-from support.wire import RpcError
 
 # What is promised of an emulated guest on a busy machine.
 PING_SECONDS = 10
@@ -70,15 +69,6 @@ def a_process_that_takes_all_memory_is_killed_and_nobody_else(case):
     check("Killed process" in log_text(guest.connection, source="kernel"), "so does the kernel's")
 
 
-def starts(connection):
-    """Whether a process can be started now; the only reason why not is that there are too many."""
-    try:
-        return connection.run(["true"], timeout=60).code == 0
-    except RpcError as error:
-        equal((error.name, error.errno), ("SPAWN", "EAGAIN"), f"{error}")
-        return False
-
-
 @test(timeout=180)
 def a_fork_bomb_leaves_room_for_the_agent_and_ends_with_the_machine(case):
     guest = Small(case)
@@ -92,11 +82,27 @@ def a_fork_bomb_leaves_room_for_the_agent_and_ends_with_the_machine(case):
     for _ in range(20):
         guest.answers()
         guest.connection.drain(0.1)
-    eventually(lambda: starts(guest.connection), 60, "another process finds a place")
+    equal(guest.connection.run(["true"], timeout=90).code, 0, "another process finds a place")
     equal(guest.connection.call("info")["pid"], guest.pid, "the agent is the same")
     check(bomb.channels, "its stream is there")
     guest.connection.call("guest.shutdown", grace_ms=500)
     equal(guest.wait_end(60), "guest-shutdown")
+
+
+@test(timeout=120)
+def with_no_task_left_the_host_can_still_start_what_ends_them(case):
+    guest = Small(case)
+    hoarder = guest.connection.start(["sh", "-c", "while :; do sleep 1000 & done"], stdin="null")
+    guest.answers_during(hoarder)
+    eventually(lambda: TASKS_REFUSED in log_text(guest.connection), 20, "the log tells")
+    for _ in range(4):
+        guest.connection.call("process.start", argv=["sleep", "1000"])
+    number, limit = (shell(guest.connection, f"cat /sys/fs/cgroup/work/pids.{name}") for name in ("current", "max"))
+    check(int(number) > int(limit), f"more than all are taken: {number} of {limit}")
+    equal(shell(guest.connection, "cat /proc/self/cgroup"), "0::/work", "its group")
+    shell(guest.connection, "killall -9 sleep")
+    eventually(lambda: int(shell(guest.connection, "cat /sys/fs/cgroup/work/pids.current")) < 50, 20, "they are gone")
+    guest.is_unharmed()
 
 
 @test(timeout=120)

@@ -45,7 +45,8 @@ def images_directory():
 
 def arm64_agent():
     """The agent under test, cross-built."""
-    return os.path.abspath(os.environ.get("NSP_AGENT_ARM64") or os.path.join(machine.TOP, "build-arm64/nullspace-agent"))
+    default = os.path.join(machine.TOP, "build-arm64/nullspace-agent")
+    return os.path.abspath(os.environ.get("NSP_AGENT_ARM64") or default)
 
 
 def _programs(arch, kernel):
