@@ -9,17 +9,17 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "agent/os/procstat.h"
 #include "protocol/cleanup.h"
 
 enum { MOST_PROCESSES = 65536, ROUNDS = 4 };
 
 struct entry {
     pid_t pid, parent, session;
-    bool is_member, is_zombie;
+    bool is_member;
 };
 
 struct snapshot {
@@ -44,29 +44,15 @@ static int add(struct snapshot *snapshot, struct entry entry, struct nsp_error *
     return 0;
 }
 
-/* 0 when the process is gone or hidden from us, 1 when it is there. The command name may contain
- * anything, so the fields are counted from the last parenthesis. */
+/* 0 when the process is gone or hidden from us, 1 when it is there. */
 static int read_entry(int proc, const char *name, struct entry *ret_entry, struct nsp_error *err)
 {
-    char path[32], text[512];
-    snprintf(path, sizeof path, "%.16s/stat", name);
-    AUTO_FD int fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
-    ssize_t length = -1;
-    while (fd >= 0 && (length = read(fd, text, sizeof text - 1)) < 0 && errno == EINTR)
-        continue;
-    if (length < 0 && errno != ENOENT && errno != ESRCH && errno != EACCES && errno != EPERM)
-        return nsp_fail_errno(err, NSP_E_SYSTEM, errno, fd < 0 ? "openat" : "read", path);
-    if (length <= 0)
-        return 0;
-    text[length] = '\0';
-    const char *rest = strrchr(text, ')');
-    char state;
-    int parent, group, session;
-    if (!rest || sscanf(rest, ") %c %d %d %d", &state, &parent, &group, &session) != 4)
-        return 0;
-    *ret_entry = (struct entry){
-        .pid = atoi(name), .parent = parent, .session = session, .is_zombie = state == 'Z'};
-    return 1;
+    struct procstat status;
+    int result = procstat_read(proc, name, &status, err);
+    if (result > 0)
+        *ret_entry =
+            (struct entry){.pid = atoi(name), .parent = status.parent, .session = status.session};
+    return result;
 }
 
 static int by_pid(const void *left, const void *right)
@@ -228,8 +214,8 @@ int proctree_signal(struct proctree *kept, pid_t root, int signal_number, unsign
 bool proctree_is_zombie(pid_t pid)
 {
     char name[16];
-    struct entry entry;
+    struct procstat status;
     AUTO_FD int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
     snprintf(name, sizeof name, "%d", (int)pid);
-    return proc >= 0 && read_entry(proc, name, &entry, NULL) > 0 && entry.is_zombie;
+    return proc >= 0 && procstat_read(proc, name, &status, NULL) > 0 && procstat_is_dead(&status);
 }

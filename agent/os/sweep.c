@@ -2,15 +2,14 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "agent/os/procstat.h"
 #include "protocol/cleanup.h"
 
-enum { ENTRIES_BYTES = 8192, STAT_BYTES = 512, KERNEL_THREAD = 0x00200000 /* PF_KTHREAD */ };
+enum { ENTRIES_BYTES = 8192 };
 
 /* What the kernel's getdents64(2) gives. */
 struct entry {
@@ -21,30 +20,6 @@ struct entry {
     char name[];
 };
 
-struct status {
-    char state;
-    pid_t parent, group;
-    unsigned flags;
-    long threads;
-};
-
-/* proc(5): the name in parentheses may hold anything. */
-static bool read_status(const char *pid, struct status *ret_status)
-{
-    char path[64], text[STAT_BYTES];
-    snprintf(path, sizeof path, "/proc/%s/stat", pid);
-    AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (length <= 0)
-        return false;
-    text[length] = '\0';
-    const char *after = strrchr(text, ')');
-    return after &&
-           sscanf(after + 1, " %c %d %d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld",
-                  &ret_status->state, &ret_status->parent, &ret_status->group, &ret_status->flags,
-                  &ret_status->threads) == 5;
-}
-
 static bool is_claimed(const struct exitlog *log, pid_t pid)
 {
     for (unsigned slot = 0; pid > 1 && slot < EXITLOG_SLOTS; slot++)
@@ -53,26 +28,20 @@ static bool is_claimed(const struct exitlog *log, pid_t pid)
     return false;
 }
 
-/* One whose first thread has ended looks like a zombie while the others live on. */
-static bool is_dead(const struct status *status)
+static bool is_left(const struct sweep *sweep, pid_t pid, const struct procstat *status)
 {
-    return status->state == 'X' || (status->state == 'Z' && status->threads <= 1);
-}
-
-static bool is_left(const struct sweep *sweep, pid_t pid, const struct status *status)
-{
-    if (pid <= 1 || pid == getpid() || pid == sweep->agent || is_dead(status) ||
-        (status->flags & KERNEL_THREAD))
+    if (pid <= 1 || pid == getpid() || pid == sweep->agent || procstat_is_dead(status) ||
+        procstat_is_kernel_thread(status))
         return false;
     return sweep->everything || status->parent == getpid() || is_claimed(sweep->log, pid) ||
            is_claimed(sweep->log, status->group);
 }
 
-static unsigned signal_one(const struct sweep *sweep, const char *name, int number)
+static unsigned signal_one(const struct sweep *sweep, int proc, const char *name, int number)
 {
-    struct status status;
+    struct procstat status;
     pid_t pid = (pid_t)strtol(name, NULL, 10);
-    if (name[0] < '0' || name[0] > '9' || !read_status(name, &status) ||
+    if (name[0] < '0' || name[0] > '9' || procstat_read(proc, name, &status, NULL) <= 0 ||
         !is_left(sweep, pid, &status))
         return 0;
     /* An orphan takes the group that it leads with it. */
@@ -115,7 +84,7 @@ unsigned sweep_signal(const struct sweep *sweep, int number)
     while ((length = syscall(SYS_getdents64, fd, entries, sizeof entries)) > 0)
         for (long at = 0; at < length;) {
             const struct entry *entry = (const struct entry *)(entries + at);
-            found += signal_one(sweep, entry->name, number);
+            found += signal_one(sweep, fd, entry->name, number);
             at += entry->length;
         }
     return found;
