@@ -161,7 +161,7 @@ def an_agent_killed_twenty_times_is_back_each_time(case):
     check("interrupted" not in str(connection.call("guest.boot")), "no boot step is run again or lost")
 
 
-HOPELESS = "ns.listen=unix:/nonexistent/x"
+HOPELESS = "ns.token_file=/nonexistent/token"
 
 
 @test(timeout=150)
