@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
-"""rpc.discover: the document agrees with itself, with the agent, and with OpenRPC's meta-schema.
+"""rpc.discover: the document agrees with itself, with the agent, with OpenRPC's meta-schema, and with
+PROTOCOL.md.
 
 The meta-schema comes from npm at the time of the test; without npm, a network or Python's
 jsonschema that test is skipped.
 """
 
 import json
+import os
 import re
 import subprocess
 import tarfile
 
-from support.agent import Agent
+from support.agent import TOP, Agent
 from support.tap import Failure, Skip, check, equal, main, scaled, test
 from support.wire import RpcError
 
@@ -113,6 +115,55 @@ def an_undescribed_parameter_is_refused_by_every_method(case):
             equal((error.name, error.object), ("INVALID_PARAMS", "no_such_parameter"), method["name"])
         else:
             raise Failure(f"{method['name']} takes any parameter")
+
+
+def protocol_sections():
+    with open(os.path.join(TOP, "protocol/PROTOCOL.md"), encoding="utf-8") as file:
+        return re.split(r"^## \d+\. ", file.read(), flags=re.M)[1:]
+
+
+def rows(text, column):
+    """The rows, lists of cells, of the tables whose first column is called that."""
+    for table in re.findall(rf"^\| {column} \|.*\n\|[ |-]+\n((?:\|.*\n)+)", text, re.M):
+        for line in table.splitlines():
+            yield [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def names(cell):
+    """The names in a cell such as `id, signal (default TERM), scope "leader", "group"`."""
+    plain = re.sub(r'\([^()]*\)|"[^"]*"', "", cell)
+    return {name.strip().rstrip("?") for name in plain.split(",")} - {""}
+
+
+def told_of(method, section):
+    """Parameters of a method that has no row of its own, from the section about it: those of its tables of
+    fields and of the line before them, or else all that is in backticks."""
+    fields = set().union(*(names(row[0]) for row in rows(section, "field")))
+    lines = [line for line in section.splitlines() if not fields or f"`{method}` parameters" in line]
+    return fields | set(re.findall(r"`(\w+)`", "\n".join(lines)))
+
+
+@test()
+def the_protocol_text_has_every_method_with_its_parameters(case):
+    sections = protocol_sections()
+    told = {row[0].split()[0]: names(row[1]) for section in sections for row in rows(section, "method")}
+    methods = {m["name"]: {field["name"] for field in m["params"]} for m in discover(case)["methods"]}
+    check(len(told) > 20, f"the tables of methods are found: {sorted(told)}")
+    equal(set(told) - set(methods), set(), "there is no method that only the text has")
+    for method, parameters in methods.items():
+        if method in told:
+            equal(told[method], parameters, method)
+            continue
+        about = [s for s in sections if s.startswith(f"{method}\n") or f"`{method}` parameters" in s]
+        check(about, f"{method} is described")
+        missing = parameters - set().union(*(told_of(method, section) for section in about))
+        equal(missing, set(), method)
+
+
+@test()
+def the_protocol_text_has_every_number_of_stats_and_no_other(case):
+    told = set().union(*(names(row[0]) for section in protocol_sections() for row in rows(section, "number")))
+    equal(told, set(Agent(case).connect().call("stats")))
 
 
 if __name__ == "__main__":
