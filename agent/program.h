@@ -9,7 +9,8 @@
 int program_check(const struct options *options, struct nsp_error *err);
 
 /* Returns the exit status: 0 after an ordered end, 1 when it could not start, 2 when the options do
- * not allow it, 3 when only a successor can go on. The descriptors of os/storewire.h are inherited.
+ * not allow it, 3 when only a successor can go on. The descriptors of handover/storewire.h are
+ * inherited.
  */
 int program_run(const struct options *options);
 

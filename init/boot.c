@@ -9,12 +9,12 @@
 #include <unistd.h>
 
 #include "agent/base/log.h"
-#include "agent/os/cgroup.h"
+#include "agent/machine/cgroup.h"
+#include "agent/machine/devices.h"
+#include "agent/machine/module.h"
+#include "agent/machine/mount.h"
+#include "agent/machine/root.h"
 #include "agent/os/descriptors.h"
-#include "agent/os/devices.h"
-#include "agent/os/module.h"
-#include "agent/os/mount.h"
-#include "agent/os/root.h"
 #define COMMON (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 #define PTS_OPTIONS "gid=5,mode=0620,ptmxmode=0666"
 

@@ -9,9 +9,9 @@
 
 #include <stdbool.h>
 
-#include "agent/os/bootreport.h"
-#include "agent/os/cmdline.h"
-#include "agent/os/role.h"
+#include "agent/handover/bootreport.h"
+#include "agent/machine/cmdline.h"
+#include "agent/machine/role.h"
 
 struct boot {
     enum role role;

@@ -1,4 +1,4 @@
-/* The fd store: descriptors that outlive an agent, by kind and slot (agent/os/storewire.h).
+/* The fd store: descriptors that outlive an agent, by kind and slot (agent/handover/storewire.h).
  *
  * A fixed table, no memory. Closing never waits: the kinds are memories, pipe ends and listening
  * sockets.
@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "agent/os/exitlog.h"
-#include "agent/os/storewire.h"
+#include "agent/handover/exitlog.h"
+#include "agent/handover/storewire.h"
 
 enum {
 #define FDSTORE_SLOTS(kind, per_slot, in, dropped)                                                 \

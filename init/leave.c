@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "agent/base/log.h"
-#include "agent/os/bounded.h"
-#include "agent/os/unmount.h"
+#include "agent/machine/bounded.h"
+#include "agent/machine/unmount.h"
 
 enum { SYNC_MS = 20000, UNMOUNT_MS = 20000, TRAP_STACK_BYTES = 16384 };
 

@@ -3,7 +3,7 @@
 #ifndef INIT_LEAVE_H
 #define INIT_LEAVE_H
 
-#include "agent/os/power.h"
+#include "agent/machine/power.h"
 
 /* Settles what POWER_OFF needs here, and from now on a fault of our own (SIGSEGV and the like) ends
  * in sync and a reboot, and not in a panic of the kernel. has_reset_key: see power_detect. */

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "agent/base/log.h"
-#include "agent/os/storewire.h"
+#include "agent/handover/storewire.h"
 
 /* So that a workload that forks and exits in a loop does not keep us from signals and the agent. */
 enum { PASS_MAX = 1024 };

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "agent/os/exitlog.h"
+#include "agent/handover/exitlog.h"
 
 struct reaper {
     struct exitlog *log; /* borrowed */

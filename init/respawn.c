@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 #include "agent/base/log.h"
+#include "agent/handover/storewire.h"
 #include "agent/os/descriptors.h"
 #include "agent/os/rawcall.h"
 #include "agent/os/rlimit.h"
-#include "agent/os/storewire.h"
 #include "protocol/cleanup.h"
 
 enum {

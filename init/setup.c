@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "agent/base/log.h"
-#include "agent/os/memfd.h"
 #include "agent/os/descriptors.h"
+#include "agent/os/memfd.h"
 #include "agent/os/oomshield.h"
 #include "agent/os/rlimit.h"
 #include "protocol/cleanup.h"

@@ -19,11 +19,11 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
-#include "agent/os/cgroup.h"
-#include "agent/os/exitlog.h"
-#include "agent/os/sdnotify.h"
-#include "agent/os/storewire.h"
-#include "agent/os/sweep.h"
+#include "agent/handover/exitlog.h"
+#include "agent/handover/storewire.h"
+#include "agent/machine/cgroup.h"
+#include "agent/machine/sdnotify.h"
+#include "agent/machine/sweep.h"
 #include "init/fdstore.h"
 #include "init/leave.h"
 #include "init/reaper.h"
@@ -301,7 +301,7 @@ static void lose_socket(struct supervisor *self)
         kill(self->agent, SIGKILL);
 }
 
-/* The socket is not polled for reading: see os/storewire.h. */
+/* The socket is not polled for reading: see handover/storewire.h. */
 static void read_messages(struct supervisor *self, unsigned most)
 {
     self->messages_due = self->agent_socket >= 0;

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "agent/os/power.h"
+#include "agent/machine/power.h"
 
 struct supervisor_options {
     char *const *argv;       /* of the agent, complete: "nullspace-agent", "agent", options, NULL */

@@ -1,7 +1,7 @@
 #include "agent/boot/config_table.h"
 
 #include "agent/base/log.h"
-#include "agent/os/power.h"
+#include "agent/machine/power.h"
 #include "protocol/limits.h"
 
 enum {

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/machine/systemfile.h"
 #include "agent/os/random.h"
-#include "agent/os/systemfile.h"
 #include "protocol/cleanup.h"
 
 #define BLOCK_BEGIN "# nullspace-agent: begin\n"

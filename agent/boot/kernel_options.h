@@ -5,7 +5,7 @@
 #ifndef AGENT_KERNEL_OPTIONS_H
 #define AGENT_KERNEL_OPTIONS_H
 
-#include "agent/os/cmdline.h"
+#include "agent/machine/cmdline.h"
 
 /* Writes to target the options of argv (after argv[0]; all of them, or none when they are not
  * acceptable) and of the command line, as an argv with argv[0] and a NULL at the end. Those that

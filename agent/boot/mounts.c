@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/os/module.h"
-#include "agent/os/mount.h"
+#include "agent/machine/module.h"
+#include "agent/machine/mount.h"
 #include "agent/process/errand.h"
 #include "protocol/cleanup.h"
 

@@ -9,7 +9,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "agent/os/mount.h"
+#include "agent/machine/mount.h"
 #include "protocol/cleanup.h"
 
 enum { PATH_BYTES = 512 };

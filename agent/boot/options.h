@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 #include "agent/base/log.h"
-#include "agent/os/power.h"
-#include "agent/os/role.h"
+#include "agent/machine/power.h"
+#include "agent/machine/role.h"
 #include "protocol/error.h"
 
 enum { OPTIONS_LISTEN_MAX = 16 };

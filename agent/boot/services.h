@@ -11,7 +11,7 @@
 #define AGENT_BOOT_SERVICES_H
 
 #include "agent/boot/config.h"
-#include "agent/os/bootreport.h"
+#include "agent/handover/bootreport.h"
 #include "agent/process/processes.h"
 #include "agent/schema/service.h"
 

@@ -11,7 +11,7 @@
 #include "agent/boot/mounts.h"
 #include "agent/boot/nodes.h"
 #include "agent/boot/sysctls.h"
-#include "agent/os/module.h"
+#include "agent/machine/module.h"
 #include "agent/process/errand.h"
 
 enum { VOLUMES_MS = 60000 };

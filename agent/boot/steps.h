@@ -10,7 +10,7 @@
 
 #include "agent/boot/config.h"
 #include "agent/boot/services.h"
-#include "agent/os/bootreport.h"
+#include "agent/handover/bootreport.h"
 
 /* All pointers are borrowed and outlive the steps. */
 struct steps_config {

@@ -1,6 +1,6 @@
 /* Steps are only added; count is stored after the new step is complete, so that a reader in another
  * process never sees half a name. */
-#include "agent/os/bootreport.h"
+#include "agent/handover/bootreport.h"
 
 #include <errno.h>
 #include <stdatomic.h>

@@ -5,7 +5,7 @@
  * taken away. So who finds a slot without claim finds its record as well. The claim is taken by
  * compare-and-exchange, since the agent may have read the record and claimed the slot anew by then;
  * the new pid differs, because the old one is a zombie until exitlog_record has returned. */
-#include "agent/os/exitlog.h"
+#include "agent/handover/exitlog.h"
 
 #include <errno.h>
 #include <stdatomic.h>

@@ -1,4 +1,4 @@
-#include "agent/os/storewire.h"
+#include "agent/handover/storewire.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 /* The end of the child is seen by the pipe of which only it has the writing end: waiting is not for
  * this file, and the caller reaps it like any orphan. */
-#include "agent/os/bounded.h"
+#include "agent/machine/bounded.h"
 
 #include <fcntl.h>
 #include <poll.h>

@@ -1,4 +1,4 @@
-#include "agent/os/cgroup.h"
+#include "agent/machine/cgroup.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/os/mount.h"
+#include "agent/machine/mount.h"
 #include "protocol/cleanup.h"
 
 enum {

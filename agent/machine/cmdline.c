@@ -1,4 +1,4 @@
-#include "agent/os/cmdline.h"
+#include "agent/machine/cmdline.h"
 
 #include <ctype.h>
 #include <errno.h>

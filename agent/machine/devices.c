@@ -1,4 +1,4 @@
-#include "agent/os/devices.h"
+#include "agent/machine/devices.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,7 +8,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "agent/os/mount.h"
+#include "agent/machine/mount.h"
 
 /* Numbers: the kernel's Documentation/admin-guide/devices.txt. */
 static const struct {

@@ -1,7 +1,7 @@
 /* modules.dep has a line for each module: its file, a colon, and the files of all that it needs,
  * directly or not, where each stands before those it needs itself. So the line is loaded from its
  * end to its beginning. */
-#include "agent/os/module.h"
+#include "agent/machine/module.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* Nothing here allocates: PID 1 uses it too. */
-#include "agent/os/mount.h"
+#include "agent/machine/mount.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-#include "agent/os/power.h"
+#include "agent/machine/power.h"
 
 #include <string.h>
 #include <sys/reboot.h>

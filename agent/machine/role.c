@@ -1,4 +1,4 @@
-#include "agent/os/role.h"
+#include "agent/machine/role.h"
 
 #include <stdbool.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* The new root is put together at /newroot; with an overlay its parts lie below /run/nullspace,
  * where they stay visible. Then /proc, /sys, /dev and /run move into it, and it moves over "/". */
-#include "agent/os/root.h"
+#include "agent/machine/root.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "agent/base/clock.h"
-#include "agent/os/mount.h"
+#include "agent/machine/mount.h"
 #include "protocol/cleanup.h"
 
 #define NEW_ROOT "/newroot"

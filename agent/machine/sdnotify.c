@@ -1,4 +1,4 @@
-#include "agent/os/sdnotify.h"
+#include "agent/machine/sdnotify.h"
 
 #include <errno.h>
 #include <stddef.h>

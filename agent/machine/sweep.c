@@ -1,4 +1,4 @@
-#include "agent/os/sweep.h"
+#include "agent/machine/sweep.h"
 
 #include <fcntl.h>
 #include <signal.h>

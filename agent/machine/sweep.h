@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "agent/os/exitlog.h"
+#include "agent/handover/exitlog.h"
 
 struct sweep {
     const struct exitlog *log;

@@ -1,4 +1,4 @@
-#include "agent/os/systemfile.h"
+#include "agent/machine/systemfile.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/os/mount.h"
+#include "agent/machine/mount.h"
 #include "protocol/cleanup.h"
 
 enum { MODE = 0644 };

@@ -1,4 +1,4 @@
-#include "agent/os/unmount.h"
+#include "agent/machine/unmount.h"
 
 #include <fcntl.h>
 #include <stdbool.h>
@@ -9,7 +9,7 @@
 #include <sys/swap.h>
 #include <unistd.h>
 
-#include "agent/os/mount.h"
+#include "agent/machine/mount.h"
 #include "protocol/cleanup.h"
 
 enum { TRIES = 5, TEXT_BYTES = 4096, PATH_BYTES = 4096 };

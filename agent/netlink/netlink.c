@@ -1,4 +1,4 @@
-#include "agent/os/netlink.h"
+#include "agent/netlink/netlink.h"
 
 #include <errno.h>
 #include <linux/neighbour.h>

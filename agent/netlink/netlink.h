@@ -12,7 +12,7 @@
 #ifndef AGENT_NETLINK_H
 #define AGENT_NETLINK_H
 
-#include "agent/os/nlmessage.h"
+#include "agent/netlink/nlmessage.h"
 
 enum {
     NETLINK_DEADLINE_MS = 5000,

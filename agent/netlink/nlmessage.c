@@ -1,4 +1,4 @@
-#include "agent/os/nlmessage.h"
+#include "agent/netlink/nlmessage.h"
 
 #include <linux/netlink.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "agent/os/rtaddress.h"
+#include "agent/netlink/rtaddress.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "agent/os/rtrecord.h"
+#include "agent/netlink/rtrecord.h"
 
 #include <linux/if.h>
 #include <linux/if_link.h>

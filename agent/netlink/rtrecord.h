@@ -5,8 +5,8 @@
 #ifndef AGENT_RTRECORD_H
 #define AGENT_RTRECORD_H
 
-#include "agent/os/nlmessage.h"
-#include "agent/os/rtaddress.h"
+#include "agent/netlink/nlmessage.h"
+#include "agent/netlink/rtaddress.h"
 
 enum { RTRECORD_NAME = 16, RTRECORD_KIND = 16 };
 

@@ -1,4 +1,4 @@
-#include "agent/os/rtrequest.h"
+#include "agent/netlink/rtrequest.h"
 
 #include <errno.h>
 #include <linux/if.h>

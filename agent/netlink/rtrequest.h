@@ -5,8 +5,8 @@
 #ifndef AGENT_RTREQUEST_H
 #define AGENT_RTREQUEST_H
 
-#include "agent/os/nlmessage.h"
-#include "agent/os/rtaddress.h"
+#include "agent/netlink/nlmessage.h"
+#include "agent/netlink/rtaddress.h"
 
 void rtrequest_link_up(struct nlmessage_writer *batch, int index, bool up);
 void rtrequest_link_mtu(struct nlmessage_writer *batch, int index, uint32_t mtu);

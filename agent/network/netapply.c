@@ -3,10 +3,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "agent/netlink/netlink.h"
+#include "agent/netlink/rtrequest.h"
 #include "agent/network/nettarget.h"
 #include "agent/network/resolvconf.h"
-#include "agent/os/netlink.h"
-#include "agent/os/rtrequest.h"
 #include "protocol/cleanup.h"
 
 static void raise_loopback(struct netjob *job)

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/os/rtrequest.h"
+#include "agent/netlink/rtrequest.h"
 
 void netreport_done(struct netreport *report)
 {

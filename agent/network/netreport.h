@@ -2,7 +2,7 @@
 #ifndef AGENT_NETREPORT_H
 #define AGENT_NETREPORT_H
 
-#include "agent/os/nlmessage.h"
+#include "agent/netlink/nlmessage.h"
 
 enum { NETREPORT_ITEMS = 8192, NETREPORT_LINK = 24, NETREPORT_VALUE = 128 };
 

@@ -3,8 +3,8 @@
 #ifndef AGENT_NETSTATE_H
 #define AGENT_NETSTATE_H
 
-#include "agent/os/netlink.h"
-#include "agent/os/rtrecord.h"
+#include "agent/netlink/netlink.h"
+#include "agent/netlink/rtrecord.h"
 
 struct netstate {
     struct nsp_buf links, addresses, routes, neighbours; /* for nlmessage_take and rtrecord.h */

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "agent/os/rtrequest.h"
+#include "agent/netlink/rtrequest.h"
 #include "agent/schema/netaddress.h"
 
 enum { IPV6_METRIC = 1024 }; /* what the kernel takes for 0 */

@@ -4,8 +4,8 @@
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 
+#include "agent/netlink/rtrequest.h"
 #include "agent/network/nettarget.h"
-#include "agent/os/rtrequest.h"
 
 static bool has_address(const struct rtaddress *list, size_t count, const struct rtaddress *address)
 {

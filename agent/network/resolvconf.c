@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "agent/os/systemfile.h"
+#include "agent/machine/systemfile.h"
 
 /* Where it is kept when the root is read-only. */
 #define FALLBACK_PATH "/run/nullspace/resolv.conf"

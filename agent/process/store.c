@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "agent/base/clock.h"
-#include "agent/os/exitlog.h"
+#include "agent/handover/exitlog.h"
 
 enum {
     DROP_MS = 10,

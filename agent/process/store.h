@@ -1,4 +1,4 @@
-/* The agent's side of the supervisor's fd store (os/storewire.h): put, drop, load all.
+/* The agent's side of the supervisor's fd store (handover/storewire.h): put, drop, load all.
  *
  * Puts and drops are messages in order and need no answer: the supervisor reads what a dead agent
  * had sent before it starts the next one. Drops wait here for company: they go out when there are
@@ -10,9 +10,9 @@
 #ifndef AGENT_STORE_H
 #define AGENT_STORE_H
 
+#include "agent/handover/storewire.h"
 #include "agent/loop/loop.h"
-#include "agent/os/power.h"
-#include "agent/os/storewire.h"
+#include "agent/machine/power.h"
 #include "protocol/error.h"
 
 struct store {
@@ -45,7 +45,7 @@ void store_drop(struct store *store, enum storewire_kind kind, unsigned slot);
 int store_load(struct store *store, void (*item)(void *arg, const struct store_item *item),
                void *arg, struct nsp_error *err);
 
-/* READY, with what the supervisor does not know yet: see os/storewire.h. */
+/* READY, with what the supervisor does not know yet: see handover/storewire.h. */
 int store_ready(struct store *store, enum power_variant variant, uint32_t grace_ms,
                 struct nsp_error *err);
 

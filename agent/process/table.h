@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "agent/base/ring.h"
-#include "agent/os/exitlog.h"
+#include "agent/handover/exitlog.h"
 #include "protocol/error.h"
 #include "protocol/limits.h"
 

@@ -11,7 +11,7 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
-#include "agent/os/cgroup.h"
+#include "agent/machine/cgroup.h"
 
 struct workgroup {
     const char *path;

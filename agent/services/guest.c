@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "agent/os/mount.h"
+#include "agent/machine/mount.h"
 
 enum { GRACE_MAX_MS = 3600000, MOUNTS_MAX = 4096 };
 

@@ -2,9 +2,9 @@
 #ifndef AGENT_SERVICES_GUEST_H
 #define AGENT_SERVICES_GUEST_H
 
-#include "agent/os/bootreport.h"
-#include "agent/os/power.h"
-#include "agent/os/role.h"
+#include "agent/handover/bootreport.h"
+#include "agent/machine/power.h"
+#include "agent/machine/role.h"
 #include "agent/rpc/method.h"
 
 struct guest_service {

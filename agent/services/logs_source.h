@@ -3,7 +3,7 @@
 #define AGENT_SERVICES_LOGS_SOURCE_H
 
 #include "agent/base/log.h"
-#include "agent/os/kmsg.h"
+#include "agent/machine/kmsg.h"
 #include "agent/rpc/reply.h"
 
 enum logs_source_kind {

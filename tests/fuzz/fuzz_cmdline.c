@@ -1,7 +1,7 @@
 /* The kernel command line: every word lies within the text, ends, and is found by its key. */
 #include <string.h>
 
-#include "agent/os/cmdline.h"
+#include "agent/machine/cmdline.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check_part(const struct cmdline *cmdline, const char *part)

@@ -2,7 +2,7 @@
  * cannot command a terminal, what is no record changes nothing, and a snapshot ends. */
 #include <string.h>
 
-#include "agent/os/kmsg.h"
+#include "agent/machine/kmsg.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check_text(const struct kmsg_record *record)

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "agent/os/nlmessage.h"
-#include "agent/os/rtrecord.h"
+#include "agent/netlink/nlmessage.h"
+#include "agent/netlink/rtrecord.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check_address(const struct rtaddress *address)

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/os/sweep.h"
+#include "agent/machine/sweep.h"
 #include "init/fdstore.h"
 #include "init/reaper.h"
 

@@ -6,7 +6,7 @@
 #ifndef TESTS_SUPPORT_MINI_SUPERVISOR_H
 #define TESTS_SUPPORT_MINI_SUPERVISOR_H
 
-/* What an agent inherits (agent/os/storewire.h). */
+/* What an agent inherits (agent/handover/storewire.h). */
 struct mini_supervisor {
     int socket, wake_fd, claims_fd, exits_fd, kick_fd;
 };

@@ -12,10 +12,10 @@
 #include <unistd.h>
 
 #include "agent/base/clock.h"
-#include "agent/os/bootreport.h"
-#include "agent/os/exitlog.h"
+#include "agent/handover/bootreport.h"
+#include "agent/handover/exitlog.h"
+#include "agent/handover/storewire.h"
 #include "agent/os/spawn.h"
-#include "agent/os/storewire.h"
 
 enum { CHILD_SECONDS = 60 }; /* then even a child that nobody stops is gone */
 

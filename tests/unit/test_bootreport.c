@@ -1,5 +1,5 @@
 /* What happened at boot, in a memory that two processes share. */
-#include "agent/os/bootreport.h"
+#include "agent/handover/bootreport.h"
 
 #include <errno.h>
 #include <string.h>

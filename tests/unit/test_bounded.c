@@ -1,5 +1,5 @@
 /* Work in a child that may take too long. */
-#include "agent/os/bounded.h"
+#include "agent/machine/bounded.h"
 
 #include <signal.h>
 #include <sys/mman.h>

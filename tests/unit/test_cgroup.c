@@ -1,5 +1,5 @@
 /* What control groups tell, on files that are the test's own. */
-#include "agent/os/cgroup.h"
+#include "agent/machine/cgroup.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* Words of the kernel command line, quoted as the kernel has them quoted. */
-#include "agent/os/cmdline.h"
+#include "agent/machine/cmdline.h"
 
 #include <stdio.h>
 #include <stdlib.h>

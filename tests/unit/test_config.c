@@ -9,7 +9,7 @@
 #include "agent/base/log.h"
 #include "agent/boot/config_command.h"
 #include "agent/boot/config_table.h"
-#include "agent/os/power.h"
+#include "agent/machine/power.h"
 #include "protocol/limits.h"
 #include "tests/support/unit.h"
 

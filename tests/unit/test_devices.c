@@ -1,5 +1,5 @@
 /* What /dev needs, in a root of the test's own. */
-#include "agent/os/devices.h"
+#include "agent/machine/devices.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-#include "agent/os/exitlog.h"
+#include "agent/handover/exitlog.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/machine/systemfile.h"
 #include "agent/network/netapply.h"
-#include "agent/os/systemfile.h"
 #include "protocol/cleanup.h"
 #include "tests/support/fault.h"
 #include "tests/support/unit.h"

@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/process/errand.h"
 #include "agent/boot/grow.h"
+#include "agent/process/errand.h"
 #include "tests/support/unit.h"
 
 static char top[64], said[256];

@@ -1,4 +1,4 @@
-#include "agent/os/kmsg.h"
+#include "agent/machine/kmsg.h"
 
 #include <errno.h>
 #include <stdio.h>

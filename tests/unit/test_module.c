@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "agent/os/module.h"
+#include "agent/machine/module.h"
 #include "tests/support/unit.h"
 
 static char directory[64], loaded_directory[96];

@@ -1,5 +1,5 @@
 /* Mounting, and what is mounted. */
-#include "agent/os/mount.h"
+#include "agent/machine/mount.h"
 
 #include <errno.h>
 #include <stdbool.h>

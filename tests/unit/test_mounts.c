@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "agent/boot/mounts.h"
-#include "agent/os/mount.h"
+#include "agent/machine/mount.h"
 #include "tests/support/unit.h"
 
 static char top[64], detail[216];

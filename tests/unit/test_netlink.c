@@ -8,9 +8,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "agent/os/netlink.h"
-#include "agent/os/rtrecord.h"
-#include "agent/os/rtrequest.h"
+#include "agent/netlink/netlink.h"
+#include "agent/netlink/rtrecord.h"
+#include "agent/netlink/rtrequest.h"
 #include "protocol/cleanup.h"
 #include "tests/support/unit.h"
 

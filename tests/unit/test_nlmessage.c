@@ -3,7 +3,7 @@
 #include <linux/rtnetlink.h>
 #include <string.h>
 
-#include "agent/os/nlmessage.h"
+#include "agent/netlink/nlmessage.h"
 #include "tests/support/bytes.h"
 #include "tests/support/unit.h"
 

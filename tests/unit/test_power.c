@@ -1,5 +1,5 @@
 /* Which command for reboot(2) ends the machine. */
-#include "agent/os/power.h"
+#include "agent/machine/power.h"
 
 #include <stdbool.h>
 #include <sys/reboot.h>

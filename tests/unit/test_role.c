@@ -1,5 +1,5 @@
 /* As what the program was started. */
-#include "agent/os/role.h"
+#include "agent/machine/role.h"
 
 #include <sched.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* Which file system is on a device: superblocks made by hand. */
-#include "agent/os/root.h"
+#include "agent/machine/root.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 #include <sys/socket.h>
 
-#include "agent/os/rtaddress.h"
+#include "agent/netlink/rtaddress.h"
 #include "tests/support/unit.h"
 
 static const struct rtaddress subnet = {AF_INET, 20, {10, 0, 16, 0}};

@@ -4,7 +4,7 @@
 #include <linux/rtnetlink.h>
 #include <string.h>
 
-#include "agent/os/rtrecord.h"
+#include "agent/netlink/rtrecord.h"
 #include "tests/support/bytes.h"
 #include "tests/support/unit.h"
 

@@ -2,7 +2,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "agent/os/rtrequest.h"
+#include "agent/netlink/rtrequest.h"
 #include "tests/support/bytes.h"
 #include "tests/support/unit.h"
 

@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/os/sdnotify.h"
+#include "agent/machine/sdnotify.h"
 #include "protocol/cleanup.h"
 #include "tests/support/unit.h"
 

@@ -15,7 +15,7 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
-#include "agent/os/bootreport.h"
+#include "agent/handover/bootreport.h"
 #include "tests/support/scripted_agent.h"
 #include "tests/support/unit.h"
 

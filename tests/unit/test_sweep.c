@@ -1,5 +1,5 @@
 /* Signals to what is left of the workload. The test's process is the supervisor. */
-#include "agent/os/sweep.h"
+#include "agent/machine/sweep.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/os/systemfile.h"
+#include "agent/machine/systemfile.h"
 #include "protocol/cleanup.h"
 #include "tests/support/unit.h"
 

@@ -1,5 +1,5 @@
 /* The end of all mounts, in a root of the test's own. */
-#include "agent/os/unmount.h"
+#include "agent/machine/unmount.h"
 
 #include <fcntl.h>
 #include <stdbool.h>
@@ -9,7 +9,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "agent/os/mount.h"
+#include "agent/machine/mount.h"
 #include "tests/support/private_mounts.h"
 #include "tests/support/unit.h"
 
