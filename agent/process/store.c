@@ -66,11 +66,10 @@ static void send_drops(struct store *store)
             break;
         store->drop_count -= message.count;
     }
-    if (store->drop_count == 0)
-        timer_cancel(store->timer);
-    else if (err.sys_errno == EAGAIN)
+    /* When all are sent the timer stays set: it kicks, should nothing else wake the supervisor. */
+    if (store->drop_count > 0 && err.sys_errno == EAGAIN)
         arm(store);
-    else
+    else if (store->drop_count > 0)
         store->fatal(store->arg, "cannot drop from the fd store", &err);
 }
 

@@ -155,6 +155,11 @@ START_TEST(a_full_message_of_drops_goes_out)
     ck_assert(next_message());
     ck_assert_uint_eq(message.count, STOREWIRE_BATCH);
     assert_nothing();
+    /* Nobody else might wake the supervisor. */
+    ck_assert(!was_kicked());
+    run_for(30);
+    ck_assert(was_kicked());
+    assert_nothing();
 }
 END_TEST
 
