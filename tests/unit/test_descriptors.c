@@ -59,6 +59,8 @@ START_TEST(all_others_are_closed_by_an_execve)
 }
 END_TEST
 
+UNIT_WITHOUT_LEAK_CHECK()
+
 static Suite *suite(void)
 {
     Suite *all = suite_create("descriptors");

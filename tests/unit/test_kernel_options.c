@@ -159,6 +159,8 @@ START_TEST(without_any_argv_the_program_has_a_name)
 }
 END_TEST
 
+UNIT_WITHOUT_LEAK_CHECK()
+
 static Suite *suite(void)
 {
     Suite *all = suite_create("kernel_options");

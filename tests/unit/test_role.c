@@ -91,6 +91,8 @@ START_TEST(without_proc_it_is_still_no_machine)
 }
 END_TEST
 
+UNIT_WITHOUT_LEAK_CHECK()
+
 static Suite *suite(void)
 {
     Suite *all = suite_create("role");

@@ -258,6 +258,8 @@ START_TEST(without_proc_the_claimed_groups_are_still_signalled)
 }
 END_TEST
 
+UNIT_WITHOUT_LEAK_CHECK()
+
 static Suite *suite(void)
 {
     Suite *all = suite_create("sweep");
