@@ -39,6 +39,7 @@ static pid_t child_called(const char *name)
     ck_assert_int_eq(pipe(ready), 0);
     pid_t pid = fork();
     if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nothing behind */
         setsid();
         prctl(PR_SET_NAME, name);
         if (write(ready[1], "x", 1) == 1)
