@@ -1,8 +1,13 @@
 #!/usr/bin/env python3
 """The agent as the init of a real guest."""
 
+import os
+import subprocess
+import sys
+
 from support.guest import Guest, main
-from support.tap import check, equal, test
+from support.machine import TOP
+from support.tap import check, equal, scaled, test
 
 
 @test(timeout=60)
@@ -21,6 +26,16 @@ def ctrl_alt_delete_ends_the_guest_in_order(case):
     guest = Guest(case)
     guest.ctrl_alt_delete()
     equal(guest.wait_end(), "guest-reset")
+
+
+@test(timeout=60)
+def a_client_written_from_the_protocol_text_alone_runs_commands(case):
+    guest = Guest(case)
+    command = [sys.executable, os.path.join(TOP, "packaging/examples/host.py"), guest.url, "--"]
+    script = "i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done; echo end >&2; exit 7"
+    done = subprocess.run([*command, "sh", "-c", script], capture_output=True, timeout=scaled(40), check=False)
+    equal(done.stdout, b"".join(b"line %d\n" % number for number in range(20000)))
+    equal((done.stderr, done.returncode), (b"end\n", 7))
 
 
 if __name__ == "__main__":
