@@ -7,6 +7,8 @@ from support.boot import log_text, shell, wait_steps
 from support.guest import Guest, main
 from support.tap import at_most, check, equal, eventually, test
 
+GROUP = "/sys/fs/cgroup/work"  # of all that the guest runs
+
 # What is promised of an emulated guest on a busy machine.
 PING_SECONDS = 10
 TASKS_REFUSED = "too many tasks: new ones were refused"
@@ -97,11 +99,11 @@ def with_no_task_left_the_host_can_still_start_what_ends_them(case):
     eventually(lambda: TASKS_REFUSED in log_text(guest.connection), 20, "the log tells")
     for _ in range(4):
         guest.connection.call("process.start", argv=["sleep", "1000"])
-    number, limit = (shell(guest.connection, f"cat /sys/fs/cgroup/work/pids.{name}") for name in ("current", "max"))
+    number, limit = (shell(guest.connection, f"cat {GROUP}/pids.{name}") for name in ("current", "max"))
     check(int(number) > int(limit), f"more than all are taken: {number} of {limit}")
     equal(shell(guest.connection, "cat /proc/self/cgroup"), "0::/work", "its group")
     shell(guest.connection, "killall -9 sleep")
-    eventually(lambda: int(shell(guest.connection, "cat /sys/fs/cgroup/work/pids.current")) < 50, 20, "they are gone")
+    eventually(lambda: int(shell(guest.connection, f"cat {GROUP}/pids.current")) < 50, 20, "they are gone")
     guest.is_unharmed()
 
 
