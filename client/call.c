@@ -171,11 +171,6 @@ static void finish(struct nsp_call *call, const struct nsp_json *result,
         nsp_fail(&call->error, NSP_E_EXHAUSTED, "no memory for the result of %s", call->method);
 }
 
-bool nsp_call_sent(const struct nsp_call *call)
-{
-    return call->state == SENT;
-}
-
 bool nsp_call_queued(const struct nsp_call *call)
 {
     return call->state == QUEUED;

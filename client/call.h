@@ -37,8 +37,6 @@ struct nsp_call_handler {
 int nsp_call_open(struct nsp_client *client, const struct nsp_call_handler *handler, void *arg,
                   struct nsp_call **ret_call, struct nsp_error *err);
 
-/* True when a stream of the present connection belongs to it. */
-bool nsp_call_sent(const struct nsp_call *call);
 /* There may be something to pull. */
 void nsp_call_data_ready(struct nsp_call *call);
 /* Sends a frame of the call's stream; false when there is no stream now. A full queue ends the

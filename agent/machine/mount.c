@@ -87,11 +87,6 @@ int mount_entry_apply(const struct mount_entry *entry, bool *ret_was_there, stru
     return 0;
 }
 
-bool mount_is_missing(const struct nsp_error *err)
-{
-    return err->sys_errno == ENODEV || err->sys_errno == EINVAL || err->sys_errno == ENOENT;
-}
-
 static const struct {
     const char *word;
     unsigned long set, clear;

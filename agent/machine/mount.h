@@ -19,10 +19,6 @@ struct mount_entry {
  * with the target as object. ret_was_there may be NULL. */
 int mount_entry_apply(const struct mount_entry *entry, bool *ret_was_there, struct nsp_error *err);
 
-/* Whether the error is one by which a kernel says that it has no such file system (ENODEV, EINVAL,
- * ENOENT of a target that cannot be made). */
-bool mount_is_missing(const struct nsp_error *err);
-
 /* Whether path itself is a mount point of this file system type, see statfs(2). type: "proc",
  * "sysfs", "devtmpfs", "tmpfs", "devpts", "cgroup2"; others are never said to be there. */
 bool mount_is_type(const char *path, const char *type);
